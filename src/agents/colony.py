@@ -1,0 +1,376 @@
+"""The pattern learners as one structure of arrays, because hundreds of them must cost microseconds a slice.
+
+One row is one learner: a name, a home pair and a horizon. The Mesa agents are named views of these rows.
+Births and deaths touch their own row alone; what a learner is born with comes from its own random stream.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..core.config import Costs, Learners
+from ..core.errors import ConfigError, DataError, InvariantError, NotFound
+from ..core.randomness import generator_for
+from ..core.types import BoolArray, FloatArray, IntArray, Scalar, Snapshot
+from . import colony_kernels as k
+from .colony_votes import SwarmIdea, Voters, swarm_ideas
+
+__all__ = ["Colony", "ColonyState", "ColonyStep", "SwarmIdea"]
+
+# A learner that sees fewer features than this is a single indicator, not a pattern.
+_FEWEST_FEATURES = 3
+# Size of the first allocation; the arrays double when they are full, and no result depends on it.
+_FIRST_ROWS = 64
+
+
+class ColonyStep(msgspec.Struct, frozen=True):
+    """What all learners said about one slice; read-only arrays, shape (capacity,), one entry a row.
+
+    `conviction` = p_up - p_down, NaN where nothing was predicted (pair not fresh, feature or volatility NaN,
+    faulty or free row). `score` is the mid-rank of |conviction| among the learner's last predictions before
+    this one, in [0, 1], NaN while `abstained` (also during the warm-up of the ranks). `edge` is the calibrated
+    log return over the learner's horizon, signed like conviction; 0 where the calibration is not significant or
+    reversed, and where `abstained`. `population` counts births and deaths before this step.
+    """
+
+    grid: int
+    population: int
+    conviction: FloatArray
+    score: FloatArray
+    edge: FloatArray
+    abstained: BoolArray
+
+
+class ColonyState(msgspec.Struct, frozen=True):
+    """All that a colony remembers; `names` and `parents` have one entry a row, empty where there is none."""
+
+    names: tuple[str, ...]
+    parents: tuple[str, ...]
+    grid: int | None
+    population: int
+    arrays: dict[str, npt.NDArray[np.generic]]
+
+
+class Colony:
+    """All pattern learners of a run.
+
+    Raises ConfigError when the warm-up of the ranks is longer than their window.
+    """
+
+    def __init__(self, settings: Learners, costs: Costs, n_features: int, n_pairs: int, seed: int) -> None:
+        if settings.rank_warmup > settings.rank_window:
+            raise ConfigError("learners.rank_warmup: must not be longer than learners.rank_window")
+        self._settings = settings
+        self._knobs = _knobs(settings, costs)
+        self._n_features, self._n_pairs, self._seed = n_features, n_pairs, seed
+        self._depth = max(horizon.intervals for horizon in settings.horizons) + 1
+        self._row_of: dict[str, int] = {}
+        self._parents: dict[str, str] = {}
+        self._names: tuple[str, ...] = ()
+        self._order: IntArray | None = None  # living rows by name; None after a birth or death
+        self._grid: int | None = None
+        self._population = 0
+        self._rows = self._blank_rows(_FIRST_ROWS)
+        self._past = k.Past(
+            np.full((self._depth, n_pairs, n_features), np.nan),
+            np.full((self._depth, n_pairs), np.nan),
+            np.full((self._depth, n_pairs), np.nan),
+        )
+        self._seen_at = np.full(n_pairs, k.EMPTY, dtype=np.int64)
+
+    # Population
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The living learners, sorted."""
+        self._by_name()
+        return self._names
+
+    @property
+    def rows(self) -> k.Rows:
+        """The live arrays, for code that teaches learners; replaced when a birth makes them grow."""
+        return self._rows
+
+    @property
+    def capacity(self) -> int:
+        """Rows there is room for now."""
+        return int(self._rows.counts.shape[0])
+
+    def __len__(self) -> int:
+        """Living learners."""
+        return len(self._row_of)
+
+    def born(
+        self, name: str, pair_index: int, horizon: int, always_in: Sequence[int] = (), parent: str | None = None
+    ) -> int:
+        """Add a learner and return its row; `always_in` are feature indices its mask must have.
+
+        A `parent` (living) only sets the lineage: generation is the parent's plus one, nothing is inherited.
+        Raises InvariantError for a name that lives, a pair or feature out of range, a horizon not configured.
+        """
+        self._check_birth(name, pair_index, horizon, always_in)
+        generation = 0 if parent is None else int(self._rows.counts[self.row_of(parent), k.GENERATION]) + 1
+        free = np.flatnonzero(self._rows.counts[:, k.ALIVE] == 0)
+        if free.size == 0:
+            self._grow()
+        row = int(free[0]) if free.size else len(self._row_of)
+        self._draw(row, name, always_in)
+        counts = self._rows.counts[row]
+        counts[k.ALIVE], counts[k.PAIR], counts[k.HORIZON], counts[k.GENERATION] = 1, pair_index, horizon, generation
+        self._row_of[name] = row
+        if parent is not None:
+            self._parents[name] = parent
+        self._changed()
+        return row
+
+    def died(self, name: str) -> None:
+        """Remove a learner with all it knew; its row is free again. Raises NotFound."""
+        row = self.row_of(name)
+        for array, blank in zip(self._rows, self._blank_rows(1), strict=True):
+            array[row] = blank[0]
+        del self._row_of[name]
+        self._parents.pop(name, None)
+        self._changed()
+
+    def row_of(self, name: str) -> int:
+        """The row of a living learner. Raises NotFound."""
+        try:
+            return self._row_of[name]
+        except KeyError:
+            raise NotFound(f"no learner is called {name!r}") from None
+
+    def _changed(self) -> None:
+        self._order = None
+        self._population += 1
+
+    def _by_name(self) -> IntArray:
+        if self._order is None:
+            self._names = tuple(sorted(self._row_of))
+            self._order = np.array([self._row_of[name] for name in self._names], dtype=np.int64)
+        return self._order
+
+    def _check_birth(self, name: str, pair_index: int, horizon: int, always_in: Sequence[int]) -> None:
+        if not name or name in self._row_of:
+            raise InvariantError(f"learner {name!r}: a name must not be empty and lives only once")
+        if not 0 <= pair_index < self._n_pairs:
+            raise InvariantError(f"learner {name!r}: pair {pair_index} is not one of {self._n_pairs}")
+        if not 1 <= horizon < self._depth:
+            raise InvariantError(f"learner {name!r}: horizon {horizon} is longer than any of learners.horizons")
+        if any(not 0 <= index < self._n_features for index in always_in):
+            raise InvariantError(f"learner {name!r}: always_in names a feature outside 0..{self._n_features - 1}")
+
+    def _draw(self, row: int, name: str, always_in: Sequence[int]) -> None:
+        """What differs between learners, from the learner's own stream in a fixed order."""
+        settings, rng = self._settings, generator_for(self._seed, name)
+        numbers = self._rows.numbers[row]
+        spread = rng.uniform(-settings.learning_rate_spread, settings.learning_rate_spread)
+        numbers[k.RATE] = settings.learning_rate * math.exp(spread)
+        shift = rng.uniform(-settings.entry_score_spread, settings.entry_score_spread)
+        numbers[k.ENTRY] = min(1.0, max(0.0, settings.entry_score + shift))
+        chosen = rng.random(self._n_features) < settings.feature_mask_ratio
+        chosen[list(always_in)] = True
+        for index in rng.permutation(self._n_features):
+            if np.count_nonzero(chosen) < _FEWEST_FEATURES:
+                chosen[index] = True
+        mask = np.flatnonzero(chosen)
+        self._rows.mask[row, : mask.size] = mask
+        self._rows.counts[row, k.FEATURES] = mask.size
+
+    def _blank_rows(self, capacity: int) -> k.Rows:
+        settings, features = self._settings, self._n_features
+        counts = np.zeros((capacity, k.COUNTS), dtype=np.int64)
+        counts[:, k.BOOK_SINCE] = k.EMPTY
+        return k.Rows(
+            numbers=np.zeros((capacity, k.NUMBERS)),
+            counts=counts,
+            weights=np.zeros((capacity, k.CLASSES, features)),
+            mask=np.zeros((capacity, features), dtype=np.int64),
+            guesses=np.zeros((capacity, self._depth, k.GUESS_WIDTH)),
+            guessed_at=np.full((capacity, self._depth), k.EMPTY, dtype=np.int64),
+            ranks=np.zeros((capacity, settings.rank_window)),
+            book=np.zeros((capacity, settings.book_trades)),
+        )
+
+    def _grow(self) -> None:
+        more = self._blank_rows(self.capacity)
+        self._rows = k.Rows(*(np.concatenate(both) for both in zip(self._rows, more, strict=True)))
+
+    # Steps
+
+    def step(self, snapshot: Snapshot) -> ColonyStep:
+        """Let all learners of fresh pairs learn from what is due, predict, and go on with their books.
+
+        Time is `snapshot.grid`. A pair may come late within a grid point, but only once. Raises InvariantError
+        when the grid runs backwards, a pair is fresh twice at one grid point, or a shape is not the colony's.
+        """
+        self._check(snapshot)
+        now = self._now(snapshot)
+        size = self.capacity
+        out = k.Out(np.full(size, np.nan), np.full(size, np.nan), np.zeros(size), np.ones(size, dtype=np.bool_))
+        k.step_rows(self._rows, self._past, now, self._knobs, out)
+        self._grid = snapshot.grid
+        self._seen_at[now.fresh] = snapshot.grid
+        for array in out:
+            array.flags.writeable = False
+        return ColonyStep(snapshot.grid, self._population, *out)
+
+    def _check(self, snapshot: Snapshot) -> None:
+        if snapshot.features.shape != (self._n_pairs, self._n_features):
+            shape = (self._n_pairs, self._n_features)
+            raise InvariantError(f"colony: snapshot has features of shape {snapshot.features.shape}, not {shape}")
+        if self._grid is not None and snapshot.grid < self._grid:
+            raise InvariantError(f"colony: grid {snapshot.grid} comes after {self._grid}; time runs forward")
+        if snapshot.grid == self._grid and np.any(snapshot.fresh & (self._seen_at == snapshot.grid)):
+            raise InvariantError(f"colony: a pair is fresh twice at grid {snapshot.grid}")
+
+    def _now(self, snapshot: Snapshot) -> k.Now:
+        """The slice in arrays of one memory layout, so that the loops are compiled once."""
+        opens = np.full(self._n_pairs, np.nan) if snapshot.bars is None else snapshot.bars.open.copy()
+        return k.Now(
+            snapshot.grid,
+            snapshot.grid if self._grid is None else self._grid,
+            snapshot.fresh.copy(),
+            snapshot.close.copy(),
+            opens,
+            snapshot.volatility.copy(),
+            np.array(snapshot.features, order="C"),
+        )
+
+    def ideas(self, step: ColonyStep, snapshot: Snapshot) -> list[SwarmIdea]:
+        """The swarm's ideas of this step, at most one a pair, in the order of pairs.
+
+        A learner supports the side of its conviction when its score reaches its own entry threshold and it is
+        not silenced; abstaining learners support nothing. With at least `min_learners` on a side there is an
+        idea; with enough on both, the side with more learners has it, and equal numbers cancel.
+
+        `score` is the mean of the supporters' scores. `edge` is the sum of the supporters' calibrated edges over
+        their number n: since edge_i = (1 - 4/t_i^2) beta_i move_i, this weights each opinion by the strength of
+        its calibration and gives the rest of its weight to zero. An uncalibrated voice counts fully as zero, so
+        one learner never carries more than 1/n of its own edge. Signed: negative for a sell idea. `horizon` is
+        that of the supporter with the largest |edge|, the first name among equals. Raises InvariantError for a
+        step of another slice or population.
+        """
+        if step.grid != snapshot.grid or step.population != self._population:
+            raise InvariantError("colony: ideas belong to the newest step, before any birth or death")
+        counts, order = self._rows.counts, self._by_name()
+        voters = Voters(
+            names=self._names,
+            pair=counts[order, k.PAIR],
+            horizon=counts[order, k.HORIZON],
+            silenced=counts[order, k.SILENCED],
+            entry=self._rows.numbers[order, k.ENTRY],
+        )
+        said = (step.conviction[order], step.score[order], step.edge[order])
+        return swarm_ideas(voters, *said, self._n_pairs, self._settings.min_learners)
+
+    # Reading
+
+    def view(self, row: int) -> dict[str, Scalar | None]:
+        """A living learner's numbers to read; None where a value does not exist yet.
+
+        `t` outcomes learnt from, `loss` and `base_loss` mean nats (recorded when predicted, fading with
+        calibration_memory), `edge` log return, `pnl` sum of profit ratios of the last book_trades trades,
+        `total_pnl` of all. Raises NotFound for a free row.
+        """
+        if not (0 <= row < self.capacity and self._rows.counts[row, k.ALIVE]):
+            raise NotFound(f"row {row} of the colony holds no learner")
+        return _readable(self._rows.numbers[row], self._rows.counts[row])
+
+    def parent_of(self, name: str) -> str | None:
+        """The name of a living learner's parent, None for a founder. Raises NotFound for an unknown learner."""
+        self.row_of(name)
+        return self._parents.get(name)
+
+    def policy_vectors(self) -> FloatArray:
+        """What each learner would do, shape (learners, features), in the order of `names`.
+
+        Up weights minus down weights, zero where masked out: conviction rises along this vector.
+        """
+        weights = self._rows.weights[self._by_name()]
+        return np.asarray(weights[:, k.UP] - weights[:, k.DOWN])
+
+    # Restart
+
+    def state(self) -> ColonyState:
+        """A copy of everything that the next steps depend on."""
+        living = {row: name for name, row in self._row_of.items()}
+        names = tuple(living.get(row, "") for row in range(self.capacity))
+        parents = tuple(self._parents.get(name, "") for name in names)
+        arrays = {name: array.copy() for name, array in self._arrays().items()}
+        return ColonyState(names, parents, self._grid, self._population, arrays)
+
+    def restore(self, state: ColonyState) -> None:
+        """Go on exactly where `state` was taken. Raises DataError when it is of other settings or damaged."""
+        blank = self._blank_rows(len(state.names))._asdict()
+        expected = {**blank, **self._past._asdict(), "seen_at": self._seen_at}
+        if set(state.arrays) != set(expected):
+            raise DataError("colony state: other arrays than this version keeps; start with a fresh state")
+        for name, array in expected.items():
+            found = state.arrays[name]
+            if found.shape != array.shape or found.dtype != array.dtype:
+                raise DataError(f"colony state: {name} is {found.dtype}{found.shape}, settings ask for {array.shape}")
+        copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
+        self._rows = k.Rows(**{name: copies[name] for name in k.Rows._fields})
+        self._past = k.Past(**{name: copies[name] for name in k.Past._fields})
+        self._seen_at = copies["seen_at"]
+        self._row_of = {name: row for row, name in enumerate(state.names) if name}
+        self._parents = {name: parent for name, parent in zip(state.names, state.parents, strict=True) if parent}
+        self._grid, self._population, self._order = state.grid, state.population, None
+
+    def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        return {**self._rows._asdict(), **self._past._asdict(), "seen_at": self._seen_at}
+
+
+def _readable(numbers: FloatArray, counts: IntArray) -> dict[str, Scalar | None]:
+    weight, trades = float(numbers[k.WEIGHT]), int(counts[k.TRADES])
+    return {
+        "t": int(counts[k.LEARNT]),
+        "pair": int(counts[k.PAIR]),
+        "horizon": int(counts[k.HORIZON]),
+        "features": int(counts[k.FEATURES]),
+        "generation": int(counts[k.GENERATION]),
+        "learning_rate": float(numbers[k.RATE]),
+        "entry_score": float(numbers[k.ENTRY]),
+        "beta": float(numbers[k.BETA]),
+        "t2": float(numbers[k.T2]),
+        "loss": float(numbers[k.LOSS]) / weight if weight else None,
+        "base_loss": float(numbers[k.BASE_LOSS]) / weight if weight else None,
+        "conviction": _known(numbers[k.SAID]),
+        "score": _known(numbers[k.SAID_SCORE]),
+        "edge": _known(numbers[k.SAID_EDGE]),
+        "pnl": float(numbers[k.BOOK_RECENT]),
+        "total_pnl": float(numbers[k.BOOK_TOTAL]),
+        "trades": trades,
+        "win_rate": int(counts[k.WINS]) / trades if trades else None,
+        "predicted": int(counts[k.PREDICTED]),
+        "dropped": int(counts[k.DROPPED]),
+        "silenced": bool(counts[k.SILENCED]),
+        "faulty": bool(counts[k.FAULTY]),
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _knobs(settings: Learners, costs: Costs) -> k.Knobs:
+    return k.Knobs(
+        clip=settings.feature_clip,
+        flat_min=settings.flat_min,
+        flat_max=settings.flat_max,
+        round_trip=costs.round_trip,
+        side_cost=float(costs.per_side),
+        rate_floor=settings.learning_rate_floor,
+        rate_halving=settings.learning_rate_halving,
+        rank_warmup=settings.rank_warmup,
+        memory=settings.calibration_memory,
+        min_t2=settings.calibration_min_t2,
+        silence_profit=settings.silence_profit_ratio,
+        silence_trades=settings.silence_min_trades,
+        voice_profit=settings.voice_profit_ratio,
+    )

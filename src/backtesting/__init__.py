@@ -1,0 +1,1 @@
+"""Replays and studies: the simulated exchange and market, and everything that judges a run."""

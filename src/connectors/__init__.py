@@ -1,0 +1,1 @@
+"""Each file here implements one port towards the outside: files, sockets, databases."""

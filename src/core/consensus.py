@@ -1,0 +1,42 @@
+"""The Rule of 3: enough distinct voters on one side, sure enough; a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from .types import Side, Vote
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """What the voters agreed on: side, mean confidence of those who said so, their names in order."""
+
+    side: Side
+    confidence: float
+    voters: tuple[str, ...]
+
+
+def rule_of_three(votes: Iterable[Vote], required: int, min_confidence: float) -> Agreement | None:
+    """The side that at least `required` distinct voters share with a mean confidence above `min_confidence`.
+
+    A voter counts once, with its newest (last) vote. Votes are ordered by voter before they are counted, so that
+    the order of arrival of different voters changes nothing. Two sides that both qualify cancel out: None.
+
+    >>> votes = [Vote("a", Side.BUY, 0.9), Vote("b", Side.BUY, 0.7), Vote("c", Side.SELL, 1.0)]
+    >>> agreed = rule_of_three(votes, 2, 0.7)
+    >>> agreed.side, agreed.confidence, agreed.voters
+    (<Side.BUY: 'buy'>, 0.8, ('a', 'b'))
+    """
+    newest = {vote.voter: vote for vote in votes}
+    ordered = [newest[voter] for voter in sorted(newest)]
+    found = [agreed for side in Side if (agreed := _agreement(ordered, side, required, min_confidence)) is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _agreement(votes: list[Vote], side: Side, required: int, min_confidence: float) -> Agreement | None:
+    same = [vote for vote in votes if vote.side is side]
+    if len(same) < required:
+        return None
+    confidence = sum(vote.confidence for vote in same) / len(same)
+    return Agreement(side, confidence, tuple(vote.voter for vote in same)) if confidence > min_confidence else None

@@ -1,0 +1,424 @@
+"""The spine: how one slice of market data walks through the house. One `on_slice` for every mode."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from . import records
+from .clock import iso
+from .desk import Desk, Settled
+from .errors import BrokerError, InvariantError
+from .market import Market
+from .messages import Control, Message, SynthesizedTrade, TradeConfirmation
+from .model import MycelialModel
+from .ports import Bus, Clock, DeadLetter, Ledger, Row, Tracker
+from .types import (
+    AccountView,
+    Approved,
+    Command,
+    CommandKind,
+    Decision,
+    Denied,
+    Fill,
+    Idea,
+    Intent,
+    Order,
+    Slice,
+    Snapshot,
+    Stream,
+    Trade,
+)
+
+NAME = "engine"
+
+
+class Mailbox:
+    """Commands wait here for the next slice; any thread may put, only the spine drains."""
+
+    def __init__(self) -> None:
+        self._commands: deque[Command] = deque()
+
+    def put(self, command: Command) -> None:
+        """Ask for something."""
+        self._commands.append(command)
+
+    def drain(self) -> list[Command]:
+        """Everything asked for since the last slice, in order."""
+        commands = []
+        while self._commands:
+            commands.append(self._commands.popleft())
+        return commands
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Everything one slice led to; ledger, screens, metrics and files live on Reports."""
+
+    at: int
+    slices: int
+    bars: int
+    decisions: tuple[Decision, ...]
+    orders: tuple[Order, ...]
+    fills: tuple[Fill, ...]
+    trades: tuple[Trade, ...]
+    equity: Decimal
+    cash: Decimal
+    halted: str
+    bus_up: bool
+    stopping: bool
+    simulated: bool
+    snapshot: Snapshot
+
+
+class Engine:
+    """Walks slices through market, model, desk and ledger."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        bus: Bus,
+        market: Market,
+        model: MycelialModel,
+        desk: Desk,
+        tracker: Tracker,
+        ledger: Ledger,
+        sends: bool = True,
+    ) -> None:
+        self.inbox = Mailbox()
+        self.halted = ""
+        self.stopping = False
+        self.refusals: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self._clock = clock
+        self._bus = bus
+        self._market = market
+        self._model = model
+        self._desk = desk
+        self._tracker = tracker
+        self._ledger = ledger
+        self._sends = sends
+        self._slices = 0
+        self._numbers: Counter[str] = Counter()
+        self._collisions: list[SynthesizedTrade] = []
+        bus.subscribe("synthesized-trade-log", self._on_collision, NAME)
+        bus.subscribe("system-control", self._on_control, NAME)
+
+    def on_slice(self, slice_: Slice) -> Report:
+        """The ten steps of the life of a slice."""
+        _refuse_the_future(slice_)
+        self._clock.reach(slice_.at)
+        self._slices += 1
+        self._numbers.clear()
+        decisions: list[Decision] = []
+        commands = self._take_commands(slice_.at, decisions)
+        settled = self._settle(slice_, decisions)
+        snapshot = self._market.push(slice_)
+        up = self._model.on_snapshot(snapshot, self._account())
+        ideas = self._collect(snapshot, decisions)
+        intents = self._intents(decisions)
+        orders = self._decide(intents, ideas, commands, snapshot, up, decisions)
+        closed = self._tracker.on_slice(slice_, snapshot, ideas)
+        trades = (*settled.trades, *closed)
+        self._journal(slice_.at, decisions, trades, settled)
+        return self._report(slice_, snapshot, decisions, orders, settled, trades, up)
+
+    # step 3
+    def _take_commands(self, at: int, decisions: list[Decision]) -> list[Command]:
+        for foreign in self._bus.drain_foreign():
+            if isinstance(foreign.message, Control):
+                message = foreign.message
+                self.inbox.put(Command(message.command, message.reason, message.source))
+                continue
+            decisions.append(Decision(at, "foreign", source=foreign.producer, detail={"channel": foreign.channel}))
+            self._bus.deliver_foreign(foreign)
+        decisions.extend(_letter(at, letter) for letter in self._bus.drain_dead_letters())
+        commands = self.inbox.drain()
+        for command in commands:
+            self._obey(command, at)
+            decisions.append(_command_line(command, at))
+        return commands
+
+    def _obey(self, command: Command, at: int) -> None:
+        number = self._number("command")
+        self._ledger.append(
+            [records.row(at, "command", f"{at}:{number}", records.command_fields(command, at))], durable=True
+        ).wait()
+        if command.kind is CommandKind.HALT:
+            self.halted = command.reason or "halted"
+        elif command.kind is CommandKind.RESUME:
+            self.halted = ""
+        elif command.kind is CommandKind.STOP:
+            self.stopping = True
+        self._bus.publish(
+            "system-control", Control(source=NAME, at=at, known_at=at, command=command.kind, reason=command.reason)
+        )
+
+    # step 4
+    def _settle(self, slice_: Slice, decisions: list[Decision]) -> Settled:
+        settled = self._desk.settle(slice_)
+        if settled.fills:
+            self._write_fills(slice_.at, settled.fills)
+            decisions.extend(_fill_line(fill) for fill in settled.fills)
+        for trade in settled.trades:
+            self._tracker.account_trade(trade)
+        return settled
+
+    def _write_fills(self, at: int, fills: Sequence[Fill]) -> None:
+        rows = [records.row(at, "fill", fill.id, records.fill_fields(fill)) for fill in fills]
+        self._ledger.append([*rows, self._mark(at)], durable=True).wait()
+        for fill in fills:
+            self._bus.publish("trade-confirmations", _confirmation(fill))
+
+    def _account(self) -> AccountView:
+        desk = self._desk
+        return AccountView(
+            float(desk.equity), float(desk.peak_equity), float(desk.portfolio.cash), frozenset(desk.portfolio.positions)
+        )
+
+    # step 6
+    def _on_collision(self, message: Message) -> None:
+        if isinstance(message, SynthesizedTrade):
+            self._collisions.append(message)
+
+    def _on_control(self, message: Message) -> None:
+        if isinstance(message, Control) and message.source != NAME:
+            self.inbox.put(Command(message.command, message.reason, message.source))
+
+    def _collect(self, snapshot: Snapshot, decisions: list[Decision]) -> list[tuple[Stream, Idea]]:
+        ideas, notes = self._model.outbox.drain()
+        decisions.extend(_idea_line(stream, idea) for stream, idea in ideas)
+        decisions.extend(notes)
+        for note in notes:
+            if note.kind in ("refusal", "abstention"):
+                self.refusals[note.reason or note.kind] += 1
+        return ideas
+
+    # step 7 and 8
+    def _intents(self, decisions: list[Decision]) -> list[Intent]:
+        met, self._collisions = self._collisions, []
+        intents = []
+        for message in met:
+            decisions.append(_meeting_line(message))
+            self.counts["collisions" if message.outcome == "collision" else "conflicts"] += 1
+            if message.refused:
+                self.refusals[message.refused] += 1
+            elif message.outcome == "collision":
+                intents.append(_intent(message))
+        return intents
+
+    def _decide(
+        self,
+        intents: list[Intent],
+        ideas: Sequence[tuple[Stream, Idea]],
+        commands: Sequence[Command],
+        snapshot: Snapshot,
+        up: bool,
+        decisions: list[Decision],
+    ) -> tuple[Order, ...]:
+        plain_ideas = [idea for _, idea in ideas]
+        verdicts = self._desk.decide(intents, plain_ideas, commands, snapshot, self.halted, up)
+        approved = []
+        for verdict in verdicts:
+            if isinstance(verdict, Denied):
+                self.refusals[verdict.reason] += 1
+                decisions.append(_refusal_line(verdict))
+            else:
+                approved.append(verdict)
+                decisions.append(_order_line(verdict.order))
+        self._send(snapshot.at, approved)
+        return tuple(verdict.order for verdict in approved)
+
+    # step 9
+    def _send(self, at: int, approved: Sequence[Approved]) -> None:
+        """Written down first, then sent, then the outcome is written."""
+        if not approved:
+            return
+        rows = [records.row(at, "order", verdict.order.id, records.order_fields(verdict.order)) for verdict in approved]
+        self._ledger.append(rows, durable=True).wait()
+        failed: list[Row] = []
+        for verdict in approved:
+            if not self._sends:
+                continue
+            try:
+                self._desk.send(verdict)
+            except BrokerError as error:
+                self.refusals["broker_refused"] += 1
+                fields = {"order_id": verdict.order.id, "state": "rejected", "reason": str(error)}
+                failed.append(records.row(at, "outcome", f"{verdict.order.id}:rejected", fields))
+        if failed:
+            self._ledger.append(failed, durable=True).wait()
+
+    # step 10
+    def _journal(self, at: int, decisions: Sequence[Decision], trades: Sequence[Trade], settled: Settled) -> None:
+        rows = [records.row(at, "trade", trade.id, records.trade_fields(trade)) for trade in trades]
+        rows += [
+            records.row(at, "outcome", f"{o.order_id}:{o.state}:{o.at}", records.outcome_fields(o))
+            for o in self._desk.broker.outcomes()
+        ]
+        for decision in decisions:
+            number = self._number("decision")
+            rows.append(records.row(at, "decision", f"{at}:{number}", records.decision_fields(decision)))
+        if self._desk.portfolio.positions and not settled.fills:
+            rows.append(self._mark(at))
+        if rows:
+            self._ledger.append(rows, durable=False)
+
+    def _mark(self, at: int) -> Row:
+        desk = self._desk
+        fields = {
+            "at": records.stamp(at),
+            "cash": records.plain(desk.portfolio.cash),
+            "equity": records.plain(desk.equity),
+            "positions": {pair: records.plain(p.amount) for pair, p in desk.portfolio.positions.items()},
+        }
+        return records.row(at, "mark", str(at), fields)
+
+    def _number(self, kind: str) -> int:
+        self._numbers[kind] += 1
+        return self._numbers[kind]
+
+    def _report(
+        self,
+        slice_: Slice,
+        snapshot: Snapshot,
+        decisions: Sequence[Decision],
+        orders: tuple[Order, ...],
+        settled: Settled,
+        trades: tuple[Trade, ...],
+        up: bool,
+    ) -> Report:
+        return Report(
+            at=slice_.at,
+            slices=self._slices,
+            bars=0 if slice_.bars is None else int(slice_.bars.present.sum()),
+            decisions=tuple(decisions),
+            orders=orders,
+            fills=settled.fills,
+            trades=trades,
+            equity=self._desk.equity,
+            cash=self._desk.portfolio.cash,
+            halted=self.halted,
+            bus_up=up,
+            stopping=self.stopping,
+            simulated=slice_.simulated,
+            snapshot=snapshot,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything a restart needs."""
+        return {
+            "at": self._clock.now_ms(),
+            "slices": self._slices,
+            "halted": self.halted,
+            "refusals": dict(self.refusals),
+            "counts": dict(self.counts),
+            "market": self._market.state(),
+            "model": self._model.state(),
+            "desk": self._desk.state(),
+            "broker": self._desk.broker.state(),
+            "tracker": self._tracker.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._clock.reach(state["at"])
+        self._slices, self.halted = state["slices"], state["halted"]
+        self.refusals, self.counts = Counter(state["refusals"]), Counter(state["counts"])
+        self._market.restore(state["market"])
+        self._model.restore(state["model"])
+        self._desk.restore(state["desk"])
+        self._desk.broker.restore(state["broker"])
+        self._tracker.restore(state["tracker"])
+
+
+def _refuse_the_future(slice_: Slice) -> None:
+    for observation in slice_.observations:
+        if observation.known_at > slice_.at:
+            raise InvariantError(
+                f"look-ahead: source {observation.source}, agent {observation.moat}_miner, id {observation.id} "
+                f"is known at {iso(observation.known_at)}, after the slice of {iso(slice_.at)}"
+            )
+
+
+def _intent(message: SynthesizedTrade) -> Intent:
+    return Intent(message.pair, message.side, message.at, message.mycelial_score, message.edge, message.horizon)
+
+
+def _confirmation(fill: Fill) -> TradeConfirmation:
+    return TradeConfirmation(
+        source=NAME,
+        at=fill.at,
+        known_at=fill.at,
+        pair=fill.pair,
+        side=fill.side,
+        stream=Stream.SYNTHESIZED,
+        order_id=fill.order_id,
+        amount=records.plain(fill.amount),
+        price=records.plain(fill.price),
+        fee=records.plain(fill.fee),
+        slippage=records.plain(fill.slippage),
+        reason=fill.reason,
+    )
+
+
+def _idea_line(stream: Stream, idea: Idea) -> Decision:
+    detail: dict[str, Any] = {"score": idea.score, "voters": list(idea.voters)}
+    if idea.edge is not None:
+        detail["edge"] = idea.edge
+    if idea.horizon is not None:
+        detail["horizon"] = idea.horizon
+    return Decision(idea.at, "idea", idea.pair, idea.side, source=stream.value, detail=detail)
+
+
+def _meeting_line(message: SynthesizedTrade) -> Decision:
+    kind = message.outcome if message.outcome == "conflict" else ("refusal" if message.refused else "intent")
+    return Decision(
+        message.at,
+        kind,
+        message.pair,
+        message.side,
+        message.refused or None,
+        message.source,
+        {
+            "edge": message.edge,
+            "baseline_confidence": message.baseline_confidence,
+            "mycelial_score": message.mycelial_score,
+            "analysts": list(message.analysts),
+            "learners": list(message.learners),
+        },
+    )
+
+
+def _refusal_line(denied: Denied) -> Decision:
+    order = denied.order
+    return Decision(denied.at, "refusal", order.pair, order.side, denied.reason, "gate", {"order": order.id})
+
+
+def _order_line(order: Order) -> Decision:
+    detail: dict[str, Any] = {"order": order.id, "amount": records.plain(order.amount)}
+    return Decision(order.at, "order", order.pair, order.side, order.reason, "supervisor", detail)
+
+
+def _fill_line(fill: Fill) -> Decision:
+    detail: dict[str, Any] = {
+        "order": fill.order_id,
+        "amount": records.plain(fill.amount),
+        "price": records.plain(fill.price),
+        "fee": records.plain(fill.fee),
+        "slippage": records.plain(fill.slippage),
+    }
+    return Decision(fill.at, "fill", fill.pair, fill.side, fill.reason, "broker", detail)
+
+
+def _command_line(command: Command, at: int) -> Decision:
+    kind = command.kind.value
+    detail: dict[str, Any] = {} if command.amount is None else {"amount": records.plain(command.amount)}
+    return Decision(at, kind, command.pair, command.side, command.reason, command.source, detail)
+
+
+def _letter(at: int, letter: DeadLetter) -> Decision:
+    return Decision(at, "dead_letter", reason=letter.reason, source=letter.channel)

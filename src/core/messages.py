@@ -1,0 +1,272 @@
+"""What crosses the bus: one tagged frozen struct a channel, and the table that says who speaks and who listens.
+
+JSON on the wire, so that a tap can be read. Every message says its `source`, when it was made (`at`) and when
+its content could be known (`known_at`); the envelope adds producer, epoch and a gap-free `seq`. Numbers are
+finite; what is not known is absent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache, lru_cache
+from operator import attrgetter
+from typing import Any, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from .errors import BusError
+from .types import CommandKind, Pair, Side, Stream, Vote
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type", kw_only=True, omit_defaults=True):
+    """What all messages have. `at` and `known_at` in UTC milliseconds."""
+
+    source: str
+    at: int
+    known_at: int
+
+
+class MarketData(Message, frozen=True, tag="market_data", kw_only=True):
+    """A bar of a pair closed; the same numbers travel by reference in the Snapshot."""
+
+    pair: Pair
+    close: float
+    high: float
+    low: float
+    features: dict[str, float]
+    simulated: bool = False
+
+
+class BaselineIdea(Message, frozen=True, tag="baseline_idea", kw_only=True):
+    """The votes of a pair's technical analysts; the listener applies the Rule of 3 itself."""
+
+    pair: Pair
+    price: float
+    votes: tuple[Vote, ...]
+
+
+class MycelialIdea(Message, frozen=True, tag="mycelial_idea", kw_only=True):
+    """What the learners of a pair expect. `edge` is a log return before costs, signed like the side."""
+
+    pair: Pair
+    price: float
+    side: Side
+    score: float
+    edge: float
+    horizon: int
+    learners: tuple[str, ...]
+    team: str = ""
+
+
+class SynthesizedTrade(Message, frozen=True, tag="synthesized_trade", kw_only=True):
+    """Baseline and swarm met on a pair: a collision (same side) or a conflict (opposite sides).
+
+    A collision whose `refused` is empty is an intent.
+    """
+
+    pair: Pair
+    outcome: str
+    side: Side
+    price: float
+    baseline_confidence: float
+    mycelial_score: float
+    edge: float
+    horizon: int
+    analysts: tuple[str, ...]
+    learners: tuple[str, ...]
+    baseline_at: int
+    mycelial_at: int
+    refused: str = ""
+
+
+class TradeConfirmation(Message, frozen=True, tag="trade_confirmation", kw_only=True):
+    """An order was filled; money as decimal strings."""
+
+    pair: Pair
+    side: Side
+    stream: Stream
+    order_id: str
+    amount: str
+    price: str
+    fee: str
+    slippage: str
+    reason: str
+
+
+class Control(Message, frozen=True, tag="control", kw_only=True):
+    """A command took effect or is asked for by the risk guardian; a stranger's needs a signature."""
+
+    command: CommandKind
+    reason: str
+    signature: str = ""
+
+
+class Barrier(Message, frozen=True, tag="barrier", kw_only=True):
+    """Ends a generation of messages: when it comes back, everything published before it has been received."""
+
+    number: int
+
+
+AnyMessage = MarketData | BaselineIdea | MycelialIdea | SynthesizedTrade | TradeConfirmation | Control | Barrier
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The wire form: who published (`producer`, `epoch` of its life), the gap-free number, the message."""
+
+    producer: str
+    epoch: int
+    seq: int
+    body: AnyMessage
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One row of the table: template of the name, struct, who publishes and who subscribes."""
+
+    template: str
+    struct: type[Message]
+    publishers: tuple[str, ...]
+    subscribers: tuple[str, ...]
+
+    @property
+    def pattern(self) -> str:
+        """The subscription pattern that covers all names of this channel."""
+        head, brace, _ = self.template.partition("{")
+        return f"{head}*" if brace else head
+
+
+CHANNELS: tuple[Channel, ...] = (
+    Channel("market-data:{pair}", MarketData, ("market_miner",), ("technical_analyst", "pattern_learner")),
+    Channel("baseline-trade-ideas:{pair}", BaselineIdea, ("technical_analyst",), ("trader",)),
+    Channel("mycelial-trade-ideas", MycelialIdea, ("pattern_learner",), ("trader",)),
+    Channel("synthesized-trade-log", SynthesizedTrade, ("trader",), ("engine",)),
+    Channel("trade-confirmations", TradeConfirmation, ("engine",), ("risk_guardian",)),
+    Channel("system-control", Control, ("engine", "risk_guardian"), ("engine", "trader")),
+    Channel("system-barrier", Barrier, ("bus",), ("bus",)),
+)
+
+BY_TEMPLATE = {channel.template: channel for channel in CHANNELS}
+MAX_MESSAGE_BYTES = 65_536
+"""A limit of the protocol, not a setting: both ends of a channel must agree on it."""
+
+MAX_NAMES = 4096
+"""Channel names whose row is remembered; strangers can invent names, so there is an end to it."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Envelope)
+
+
+@lru_cache(maxsize=MAX_NAMES)
+def channel_of(name: str) -> Channel:
+    """The row of the table that a channel name belongs to; BusError when there is none."""
+    head, colon, rest = name.partition(":")
+    for channel in CHANNELS:
+        template_head, template_colon, _ = channel.template.partition(":")
+        if head == template_head and bool(colon) == bool(template_colon) and (rest or not colon):
+            return channel
+    raise BusError(f"no such channel: {name!r}")
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The wire form; BusError when a number is not finite or the message is too large."""
+    _refuse_not_finite(envelope.body)
+    try:
+        raw = _encoder.encode(envelope)
+    except (TypeError, ValueError, msgspec.EncodeError) as error:
+        raise BusError(f"{type(envelope.body).__name__} cannot be encoded: {error}") from error
+    if len(raw) > MAX_MESSAGE_BYTES:
+        raise BusError(f"message of {len(raw)} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
+    return raw
+
+
+def decode(raw: bytes, channel_name: str) -> Envelope:
+    """The envelope behind `raw`; BusError when it is malformed, too large or does not belong on the channel."""
+    if len(raw) > MAX_MESSAGE_BYTES:
+        raise BusError(f"message of {len(raw)} bytes; at most {MAX_MESSAGE_BYTES} are allowed")
+    try:
+        envelope = _decoder.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise BusError(f"malformed message: {error}") from error
+    expected = channel_of(channel_name).struct
+    if type(envelope.body) is not expected:
+        raise BusError(f"{type(envelope.body).__name__} does not belong on {channel_name}")
+    _refuse_not_finite(envelope.body)
+    return envelope
+
+
+def validate(message: Message, channel_name: str) -> None:
+    """Refuse what is not the channel's struct or carries a number that is not finite; BusError."""
+    expected = channel_of(channel_name).struct
+    if type(message) is not expected:
+        raise BusError(f"{type(message).__name__} does not belong on {channel_name}")
+    _refuse_not_finite(message)
+
+
+def _refuse_not_finite(message: Message) -> None:
+    try:
+        if not finiteness(type(message))(message):
+            _search_not_finite(message)
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise BusError(f"{type(message).__name__} has a field of the wrong type: {error}") from error
+
+
+def _search_not_finite(message: msgspec.Struct) -> None:
+    for name in message.__struct_fields__:
+        value = getattr(message, name)
+        numbers = value.values() if isinstance(value, dict) else (value,)
+        if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
+            raise BusError(f"{type(message).__name__}.{name} is not finite: {value!r}")
+        for item in value if isinstance(value, tuple) else ():
+            if isinstance(item, msgspec.Struct):
+                _search_not_finite(item)
+
+
+@cache
+def finiteness(struct: type[Message]) -> Callable[[Any], bool]:
+    """A quick test whether all floats of a message are finite; True is certain, after False `validate` tells.
+
+    A sum of finite numbers may overflow, which is a false alarm; no number that is not finite escapes it. The test
+    raises TypeError, AttributeError or OverflowError where a field is of the wrong type.
+    """
+    sums = _sums(struct)
+    if not sums:
+        return lambda message: True
+    if len(sums) == 1:
+        (only,) = sums
+        return lambda message: math.isfinite(only(message))
+    first, second = sums
+    return lambda message: math.isfinite(first(message) + second(message))
+
+
+def _sums(struct: type[Message]) -> list[Callable[[Any], float]]:
+    """Readers whose results together contain every float of a message; at most two, which is what messages have."""
+    sums: list[Callable[[Any], float]] = []
+    floats = _float_fields(struct)
+    if len(floats) == 1:
+        sums.append(_reader(floats[0]))
+    elif floats:
+        read = attrgetter(*floats)
+        sums.append(lambda message: sum(read(message)))
+    for name, hint in get_type_hints(struct).items():
+        inner = get_args(hint)
+        if hint == dict[str, float]:
+            sums.append(_sum_of_table(attrgetter(name)))
+        elif get_origin(hint) is tuple and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct):
+            sums += [_sum_of_rows(attrgetter(name), _reader(field)) for field in _float_fields(inner[0])]
+    return sums
+
+
+def _float_fields(struct: type[msgspec.Struct]) -> list[str]:
+    return [name for name, hint in get_type_hints(struct).items() if hint is float]
+
+
+def _reader(field: str) -> Callable[[Any], float]:
+    return attrgetter(field)
+
+
+def _sum_of_table(table: Callable[[Any], dict[str, float]]) -> Callable[[Any], float]:
+    return lambda message: sum(table(message).values())
+
+
+def _sum_of_rows(rows: Callable[[Any], tuple[Any, ...]], number: Callable[[Any], float]) -> Callable[[Any], float]:
+    return lambda message: sum(map(number, rows(message)))

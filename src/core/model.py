@@ -1,0 +1,254 @@
+"""The Mesa model: population, phases and topology of the swarm. It knows no agent kind."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Protocol
+
+import mesa
+import networkx as nx
+import numpy as np
+from mesa.discrete_space import Network
+from mesa.time import EventGenerator, Schedule
+
+from .clock import Timer
+from .config import Agents
+from .errors import InvariantError
+from .messages import Message
+from .ports import Bus, Failure, Handler, Stateful
+from .randomness import generator_for
+from .types import AccountView, Decision, Idea, Snapshot, Stream
+
+PHASES = ("sense", "opine", "trade", "guard")
+"""The order in which a slice passes through the population; the bus settles after each."""
+
+
+def intervals(seconds: float, interval_ms: int) -> int:
+    """A duration of the society in base intervals: n = max(1, ceil(seconds / interval)).
+
+    >>> intervals(5, 3_600_000), intervals(300, 60_000)
+    (1, 5)
+    """
+    return max(1, math.ceil(seconds * 1000 / interval_ms))
+
+
+class Actor(Protocol):
+    """What a phase calls: an agent, or a collective that acts for many alike agents at once."""
+
+    name: str
+    phase: str
+
+    def act(self, snapshot: Snapshot) -> None:
+        """Do this slice's work; speak by `bus.publish`, note decisions with `model.note`."""
+        ...
+
+
+class NamedState(Stateful, Protocol):
+    """A collective whose state survives a restart."""
+
+    name: str
+
+
+class MycelialAgent(mesa.Agent["MycelialModel"]):
+    """One named member of the swarm. It meets others by messages alone."""
+
+    kind: ClassVar[str]
+    phase: ClassVar[str] = ""
+
+    def __init__(self, model: MycelialModel, name: str) -> None:
+        super().__init__(model)
+        self.name = name
+        self._generator: np.random.Generator | None = None
+        model.enrol(self)
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """This agent's own random stream, keyed by its name: nobody's birth or death moves it."""
+        if self._generator is None:
+            self._generator = generator_for(self.model.seed, self.name)
+        return self._generator
+
+    def hear(self, pattern: str, handler: Handler) -> None:
+        """Subscribe to a channel or pattern."""
+        self.model.bus.subscribe(pattern, handler, self.name)
+
+    def say(self, channel: str, message: Message) -> None:
+        """Publish a message."""
+        self.model.bus.publish(channel, message)
+
+    def remove(self) -> None:
+        """Leave the swarm with everything: subscriptions, place in the phases, name."""
+        self.model.discharge(self)
+        super().remove()
+
+    def state(self) -> dict[str, Any]:
+        """What this agent must remember over a restart."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+
+
+class Outbox:
+    """What agents leave for the spine in one slice: accepted ideas and notes for the record."""
+
+    def __init__(self) -> None:
+        self.ideas: list[tuple[Stream, Idea]] = []
+        self.notes: list[Decision] = []
+
+    def drain(self) -> tuple[list[tuple[Stream, Idea]], list[Decision]]:
+        """Everything since the last call, in order."""
+        ideas, notes = self.ideas, self.notes
+        self.ideas, self.notes = [], []
+        return ideas, notes
+
+
+class MycelialModel(mesa.Model):
+    """The population of one run; `seed` is the root of every random stream in it."""
+
+    def __init__(self, bus: Bus, seed: int, interval_ms: int, settings: Agents, timer: Timer | None = None) -> None:
+        super().__init__(rng=seed)
+        self.bus = bus
+        self.seed = seed
+        self.interval_ms = interval_ms
+        self.account = AccountView(0.0, 0.0, 0.0, frozenset())
+        self.outbox = Outbox()
+        self.faults: Counter[str] = Counter()
+        self.quarantined: dict[str, str] = {}
+        self.topology = Network(nx.Graph(), layout=None, random=self.random)
+        self._settings = settings
+        self._timer = timer
+        self._origin: int | None = None
+        self._members: dict[str, MycelialAgent] = {}
+        self._actors: dict[str, list[Actor]] = {phase: [] for phase in PHASES}
+        self._recurring: list[EventGenerator] = []
+        self._kept: dict[str, Stateful] = {}
+
+    def step(self) -> None:
+        """One base interval passed on Mesa's clock; the work of a slice is done by `on_snapshot`."""
+
+    def enrol(self, agent: MycelialAgent) -> None:
+        """Take an agent in; InvariantError when its name is taken."""
+        if agent.name in self._members:
+            raise InvariantError(f"two agents are called {agent.name}")
+        self._members[agent.name] = agent
+        if agent.phase:
+            self.add_actor(agent)
+
+    def discharge(self, agent: MycelialAgent) -> None:
+        """Forget an agent: subscriptions, place in the phases, name."""
+        self.bus.unsubscribe(agent.name)
+        self._members.pop(agent.name, None)
+        self._actors = {phase: [a for a in actors if a is not agent] for phase, actors in self._actors.items()}
+
+    def add_actor(self, actor: Actor) -> None:
+        """Call `actor` in its phase, in order of arrival."""
+        self._actors[actor.phase].append(actor)
+
+    def keep(self, collective: NamedState) -> None:
+        """Carry the state of a collective over a restart."""
+        self._kept[collective.name] = collective
+
+    def member(self, name: str) -> MycelialAgent:
+        """The agent called `name`; KeyError when there is none."""
+        return self._members[name]
+
+    def census(self) -> dict[str, int]:
+        """How many of each kind, and in total."""
+        counts: Counter[str] = Counter(agent.kind for agent in self._members.values())
+        return {**dict(sorted(counts.items())), "total": sum(counts.values())}
+
+    def members(self) -> Sequence[MycelialAgent]:
+        """All agents in order of birth."""
+        return list(self._members.values())
+
+    def every(self, count: int, function: Callable[[], None]) -> None:
+        """Call `function` every `count` base intervals, on Mesa's event clock."""
+        self._recurring.append(self.schedule_recurring(function, Schedule(interval=float(count))))
+
+    def connect(self, nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> None:
+        """Lay the network on which agents meet as neighbours."""
+        graph = nx.Graph()
+        graph.add_nodes_from(nodes)
+        graph.add_edges_from(edges)
+        self.topology = Network(graph, layout=None, random=self.random)
+
+    def note(self, decision: Decision) -> None:
+        """Leave a line for the record."""
+        self.outbox.notes.append(decision)
+
+    def heard(self, stream: Stream, idea: Idea) -> None:
+        """Leave an idea that passed its stream's rule, for the books."""
+        self.outbox.ideas.append((stream, idea))
+
+    def on_snapshot(self, snapshot: Snapshot, account: AccountView) -> bool:
+        """Let one slice pass through all phases; False when the bus did not settle in one of them."""
+        self.account = account
+        self._advance(snapshot.at)
+        up = True
+        for phase in PHASES:
+            for actor in self._actors[phase]:
+                if actor.name not in self.quarantined:
+                    self._act(actor, snapshot)
+            up = self.bus.settle() and up
+            for failure in self.bus.drain_failures():
+                self._blame(failure)
+        return up
+
+    def _advance(self, at: int) -> None:
+        if self._origin is None:
+            self._origin = at - self.interval_ms
+        target = (at - self._origin) / self.interval_ms
+        if target > self.time:
+            self.run_until(target)
+
+    def _act(self, actor: Actor, snapshot: Snapshot) -> None:
+        started = self._timer.seconds() if self._timer else 0.0
+        try:
+            actor.act(snapshot)
+        except InvariantError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the border of one agent: it is counted and shown, the others go on
+            self._blame(Failure(actor.name, "act", f"{type(error).__name__}: {error}"))
+        if self._timer and self._timer.seconds() - started > self._settings.step_budget_seconds:
+            self._blame(Failure(actor.name, "act", f"slower than {self._settings.step_budget_seconds:g} s"))
+
+    def _blame(self, failure: Failure) -> None:
+        self.faults[failure.owner] += 1
+        reason = f"{failure.where}: {failure.error}"
+        self.note(Decision(self.account_at(), "fault", source=failure.owner, reason=reason))
+        if self.faults[failure.owner] >= self._settings.faults_before_quarantine:
+            self.quarantined[failure.owner] = reason
+            self.bus.unsubscribe(failure.owner)
+            self.note(Decision(self.account_at(), "quarantine", source=failure.owner, reason=reason))
+
+    def account_at(self) -> int:
+        """The slice's time in UTC milliseconds, from Mesa's clock."""
+        return (self._origin or 0) + round(float(self.time) * self.interval_ms)
+
+    def state(self) -> dict[str, Any]:
+        """Time and what each agent remembers."""
+        return {
+            "time": self.time,
+            "origin": self._origin,
+            "quarantined": dict(self.quarantined),
+            "faults": dict(self.faults),
+            "collectives": {name: collective.state() for name, collective in self._kept.items()},
+            "agents": {name: state for name, agent in self._members.items() if (state := agent.state())},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`: agents of the same names must have been born."""
+        self._origin = state["origin"]
+        if state["time"] > self.time:
+            self.run_until(state["time"])
+        self.quarantined = dict(state["quarantined"])
+        for owner in self.quarantined:
+            self.bus.unsubscribe(owner)
+        self.faults = Counter(state["faults"])
+        for name, remembered in state["agents"].items():
+            self._members[name].restore(remembered)
+        for name, remembered in state["collectives"].items():
+            self._kept[name].restore(remembered)

@@ -1,0 +1,245 @@
+"""The doors of the house: what the spine needs from outside, each as small as it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+import msgspec
+
+from .messages import Message
+from .types import (
+    Approved,
+    Command,
+    Denied,
+    Fill,
+    Idea,
+    Intent,
+    Order,
+    Outcome,
+    Pair,
+    Position,
+    Slice,
+    Snapshot,
+    Stream,
+    Trade,
+)
+
+
+class Clock(Protocol):
+    """Tells the time of the run."""
+
+    def now_ms(self) -> int:
+        """UTC milliseconds."""
+        ...
+
+    def reach(self, at_ms: int) -> None:
+        """Move on to the slice's time."""
+        ...
+
+
+class Feed(Protocol):
+    """Yields slices in order of time; iterating is the only thing the engine does with it."""
+
+    pairs: tuple[Pair, ...]
+    interval_ms: int
+    simulated: bool
+
+    def __iter__(self) -> Iterator[Slice]:
+        """Slices, `at` strictly rising."""
+        ...
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A handler or an agent that failed: who, where, what; the others went on."""
+
+    owner: str
+    where: str
+    error: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that was refused: kept and counted, never handled."""
+
+    channel: str
+    reason: str
+    raw: str
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """A valid message of another producer; it waits for the next slice."""
+
+    channel: str
+    producer: str
+    message: Message
+
+
+Handler = Callable[[Message], None]
+
+
+class Bus(Protocol):
+    """Carries messages between agents. First in, first out; `publish` never calls a handler."""
+
+    producer: str
+
+    def subscribe(self, pattern: str, handler: Handler, owner: str) -> None:
+        """Deliver messages of `pattern` (a channel name, or `prefix:*`) to `handler` during `settle`."""
+        ...
+
+    def unsubscribe(self, owner: str) -> None:
+        """Remove every subscription of `owner`; afterwards nothing reaches it."""
+        ...
+
+    def publish(self, channel: str, message: Message) -> None:
+        """Queue a message; BusError when it does not belong there, InvariantError when it is from the future."""
+        ...
+
+    def settle(self) -> bool:
+        """Deliver until all is quiet, generation by generation; False when the server did not answer in time."""
+        ...
+
+    def drain_foreign(self) -> Sequence[Foreign]:
+        """Valid messages of other producers since the last call, in order of arrival."""
+        ...
+
+    def deliver_foreign(self, foreign: Foreign) -> None:
+        """Queue a foreign message for local handlers; `settle` delivers it. Nothing goes out again."""
+        ...
+
+    def drain_failures(self) -> Sequence[Failure]:
+        """Handlers that raised since the last call."""
+        ...
+
+    def drain_dead_letters(self) -> Sequence[DeadLetter]:
+        """Refused messages since the last call; when more came than are kept, the last one says how many."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Messages published so far, by channel template."""
+        ...
+
+    def ping(self) -> bool:
+        """Whether messages can pass now."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections, threads and servers."""
+        ...
+
+
+class Supervisor(Protocol):
+    """Turns intents and its own rules into one plan a symbol."""
+
+    def plan(
+        self, intents: Sequence[Intent], ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState
+    ) -> Sequence[Order]:
+        """Orders wanted at this slice, exits first; at most one for a pair."""
+        ...
+
+
+class Gate(Protocol):
+    """The only door to a broker."""
+
+    def review(self, order: Order, state: SpineState) -> Approved | Denied:
+        """Approve or deny one order; orders approved earlier in the slice count."""
+        ...
+
+
+class Stateful(Protocol):
+    """A part whose state survives a restart."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on: numbers, strings, lists, dicts and numpy arrays."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        ...
+
+
+class Broker(Stateful, Protocol):
+    """Takes approved orders and says what became of them."""
+
+    def fills(self, slice_: Slice) -> Sequence[Fill]:
+        """Executions that became known with this slice, in order."""
+        ...
+
+    def submit(self, approved: Approved) -> None:
+        """Send one order; BrokerError when it certainly did not arrive."""
+        ...
+
+    def cancel(self, pair: Pair) -> Sequence[Order]:
+        """Cancel what is open for a pair, stops included; returns what was cancelled."""
+        ...
+
+    def open_orders(self) -> Sequence[Order]:
+        """Orders that rest or wait, stops included."""
+        ...
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """What became of orders since the last call, fills apart."""
+        ...
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One row for the ledger: `kind`, a `key` that makes it unique, canonical JSON."""
+
+    at: int
+    kind: str
+    key: str
+    body: bytes
+
+
+class Receipt(Protocol):
+    """A promise that rows will be durable."""
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Return when COMMIT has returned; LedgerError when the rows could not be written."""
+        ...
+
+
+class Ledger(Protocol):
+    """Append-only record. Durable rows are waited for, telemetry is not."""
+
+    def append(self, rows: Sequence[Row], durable: bool) -> Receipt:
+        """Queue rows in order."""
+        ...
+
+    def checkpoint(self, at: int, state: bytes) -> None:
+        """Queue the state from which a restart goes on; replaces the one before."""
+        ...
+
+    def close(self) -> None:
+        """Drain and give back the file."""
+        ...
+
+
+class Tracker(Stateful, Protocol):
+    """Keeps the books of the streams that only exist on paper, with the rules and costs of the account."""
+
+    def on_slice(self, slice_: Slice, snapshot: Snapshot, ideas: Sequence[tuple[Stream, Idea]]) -> Sequence[Trade]:
+        """Trades of the shadow books that closed at this slice."""
+        ...
+
+    def account_trade(self, trade: Trade) -> None:
+        """A trade of the account closed."""
+        ...
+
+
+class SpineState(msgspec.Struct):
+    """What supervisor and gate may look at while one slice is decided. Money in quote currency.
+
+    `halted` is the reason of a halt, empty when there is none; `reserved` the cash promised to entries that
+    wait or were approved in this slice.
+    """
+
+    snapshot: Snapshot
+    positions: Mapping[Pair, Position]
+    open_orders: Sequence[Order]
+    cash: Decimal
+    equity: Decimal
+    peak_equity: Decimal
+    halted: str
+    bus_up: bool
+    reserved: Decimal

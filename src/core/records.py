@@ -1,0 +1,131 @@
+"""How decisions, orders, fills and trades are written down: one plain form for files, ledger and hashes.
+
+Times are ISO-8601 UTC with milliseconds, money decimal strings without exponent; a field that does not apply is
+absent.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from .canonical import encode
+from .clock import iso
+from .ports import Row
+from .types import Command, Decision, Fill, Order, Outcome, Trade
+
+stamp = lru_cache(maxsize=4096)(iso)
+
+
+def plain(amount: Decimal) -> str:
+    """A Decimal without exponent and without trailing zeros.
+
+    >>> plain(Decimal("0E-8")), plain(Decimal("100.50000000"))
+    ('0', '100.5')
+    """
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def decision_fields(decision: Decision) -> dict[str, Any]:
+    """One line of `decisions.jsonl`."""
+    fields: dict[str, Any] = {"at": stamp(decision.at), "kind": decision.kind, **decision.detail}
+    for name in ("pair", "side", "reason", "source"):
+        value = getattr(decision, name)
+        if value is not None:
+            fields[name] = value
+    return fields
+
+
+def order_fields(order: Order) -> dict[str, Any]:
+    """An order as it was approved."""
+    return _present(
+        {
+            "id": order.id,
+            "pair": order.pair,
+            "side": order.side,
+            "amount": plain(order.amount),
+            "kind": order.kind,
+            "at": stamp(order.at),
+            "reference": plain(order.reference),
+            "reason": order.reason,
+            "stop": None if order.stop is None else plain(order.stop),
+            "leave_at": None if order.leave_at is None else stamp(order.leave_at),
+        }
+    )
+
+
+def fill_fields(fill: Fill) -> dict[str, Any]:
+    """An execution."""
+    return {
+        "id": fill.id,
+        "order_id": fill.order_id,
+        "pair": fill.pair,
+        "side": fill.side,
+        "amount": plain(fill.amount),
+        "price": plain(fill.price),
+        "fee": plain(fill.fee),
+        "slippage": plain(fill.slippage),
+        "at": stamp(fill.at),
+        "reason": fill.reason,
+        "final": fill.final,
+        "simulated": fill.simulated,
+    }
+
+
+def trade_fields(trade: Trade) -> dict[str, Any]:
+    """A closed round trip."""
+    return _present(
+        {
+            "id": trade.id,
+            "stream": trade.stream,
+            "pair": trade.pair,
+            "amount": plain(trade.amount),
+            "entry_at": stamp(trade.entry_at),
+            "exit_at": stamp(trade.exit_at),
+            "entry_price": plain(trade.entry_price),
+            "exit_price": plain(trade.exit_price),
+            "fees": plain(trade.fees),
+            "slippage": plain(trade.slippage),
+            "profit": plain(trade.profit),
+            "profit_ratio": plain(trade.profit_ratio),
+            "exit_reason": trade.exit_reason,
+            "score": trade.score,
+        }
+    )
+
+
+def command_fields(command: Command, at: int) -> dict[str, Any]:
+    """A command, with the slice it took effect in."""
+    return _present(
+        {
+            "at": stamp(at),
+            "command": command.kind,
+            "reason": command.reason,
+            "source": command.source,
+            "pair": command.pair,
+            "side": command.side,
+            "amount": None if command.amount is None else plain(command.amount),
+        }
+    )
+
+
+def outcome_fields(outcome: Outcome) -> dict[str, Any]:
+    """What became of an order."""
+    return {
+        "order_id": outcome.order_id,
+        "pair": outcome.pair,
+        "state": outcome.state,
+        "at": stamp(outcome.at),
+        "reason": outcome.reason,
+    }
+
+
+def row(at: int, kind: str, key: str, fields: dict[str, Any]) -> Row:
+    """A ledger row with a canonical body."""
+    return Row(at, kind, f"{kind}:{key}", encode(fields))

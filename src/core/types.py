@@ -1,0 +1,340 @@
+"""The nouns everything else is said with; frozen, so that a stage can hand them on without fear.
+
+Times are UTC milliseconds (int). Prices and opinions are floats, money is Decimal. Arrays inside these
+structs are read-only and share one order of pairs, that of the run.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Pair = NewType("Pair", str)
+"""`BASE/QUOTE`, for instance `BTC/USDT`."""
+AgentName = NewType("AgentName", str)
+OrderId = NewType("OrderId", str)
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+MONEY_STEP = Decimal("0.00000001")
+"""Money is booked to eight decimals, the finest step of the venues; sums are then exact."""
+
+Scalar = str | int | float | bool
+
+
+class Side(StrEnum):
+    """The direction of an idea, an intent, an order or a fill."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def other(self) -> Side:
+        """The opposite side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Stream(StrEnum):
+    """The three streams of profit and loss that are compared."""
+
+    BASELINE = "baseline"
+    MYCELIAL = "mycelial"
+    SYNTHESIZED = "synthesized"
+
+
+class Bar(msgspec.Struct, frozen=True, gc=False):
+    """One bar of one pair. Stamped with its open; known at open + timeframe. Volume in base units."""
+
+    pair: Pair
+    opened: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class BarBlock(msgspec.Struct, frozen=True):
+    """The bars of all pairs that closed at one instant.
+
+    Every array has shape (pairs,). Where `present` is False the pair had no bar: its prices are NaN and its
+    volume 0; nobody may read them as data.
+    """
+
+    pairs: tuple[Pair, ...]
+    opened: int
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    present: BoolArray
+
+    def bar(self, index: int) -> Bar | None:
+        """The bar of the pair at `index`, or None where it is missing."""
+        if not self.present[index]:
+            return None
+        return Bar(
+            self.pairs[index],
+            self.opened,
+            float(self.open[index]),
+            float(self.high[index]),
+            float(self.low[index]),
+            float(self.close[index]),
+            float(self.volume[index]),
+        )
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """One trade seen on a venue. `amount` in base units."""
+
+    pair: Pair
+    at: int
+    price: float
+    amount: float
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """Something that a source outside the market said, and when it could be known."""
+
+    source: str
+    moat: str
+    id: str
+    subject: str
+    at: int
+    known_at: int
+    values: dict[str, float]
+    simulated: bool = False
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """Everything that became known at one instant `at` (UTC ms)."""
+
+    at: int
+    bars: BarBlock | None
+    observations: tuple[Observation, ...] = ()
+    ticks: tuple[Tick, ...] = ()
+    simulated: bool = False
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    """What agents may know of the account: figures, never a handle. In quote currency."""
+
+    equity: float
+    peak_equity: float
+    cash: float
+    held: frozenset[Pair]
+
+    @property
+    def drawdown_ratio(self) -> float:
+        """Loss from the highest equity so far, in [0, 1]; open positions marked."""
+        return 0.0 if self.peak_equity <= 0 else max(0.0, 1.0 - self.equity / self.peak_equity)
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What every agent sees of one slice; computed once, shared by reference, read-only.
+
+    Shapes: `features` (pairs, features), `indicators` (pairs, indicators), the rest (pairs,). NaN means that a
+    value is not known yet (warm-up) or not defined; NaN never means neutral. `fresh` says which pairs have a
+    bar in this slice; for the others the last known values stand and are not data of this slice.
+    `volatility` is the standard deviation of one-interval log returns.
+    """
+
+    at: int
+    interval_ms: int
+    grid: int
+    pairs: tuple[Pair, ...]
+    fresh: BoolArray
+    close: FloatArray
+    features: FloatArray
+    indicators: FloatArray
+    volatility: FloatArray
+    bars: BarBlock | None
+    simulated: bool
+
+
+class Vote(msgspec.Struct, frozen=True, gc=False):
+    """One voter's opinion; `confidence` in [0, 1]. `reason` names the signal behind it."""
+
+    voter: str
+    side: Side
+    confidence: float
+    reason: str = ""
+
+
+class Idea(msgspec.Struct, frozen=True):
+    """A wish to be long (buy) or flat (sell) in a pair, said at a time by a group of voters.
+
+    `score` in [0, 1]. `edge` is the expected log return over `horizon` intervals before costs; None where
+    the stream makes no such claim (baseline).
+    """
+
+    pair: Pair
+    side: Side
+    at: int
+    score: float
+    voters: tuple[str, ...]
+    edge: float | None = None
+    horizon: int | None = None
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """A wish that is ripe for an order: a collision, or in a shadow book an idea of its own stream.
+
+    `horizon` in base intervals (None: no time limit), `score` and `edge` of the swarm where there is one.
+    """
+
+    pair: Pair
+    side: Side
+    at: int
+    score: float
+    edge: float | None = None
+    horizon: int | None = None
+
+
+class OrderKind(StrEnum):
+    """How an order wants to be filled."""
+
+    MARKET = "market"
+    STOP = "stop"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """An order somebody wants to send. It cannot be sent: only `Approved` can.
+
+    `amount` in base units, `reference` the close it was decided on, `stop` the protective stop that is armed
+    with the entry's fill, as a ratio below the entry price, `leave_at` when the idea behind it is over.
+    """
+
+    id: OrderId
+    pair: Pair
+    side: Side
+    amount: Decimal
+    kind: OrderKind
+    at: int
+    reference: Decimal
+    reason: str
+    stop: Decimal | None = None
+    leave_at: int | None = None
+
+
+class Approved(msgspec.Struct, frozen=True):
+    """An order that passed the gate. Constructed in `services/gate.py` and nowhere else; a test holds that."""
+
+    order: Order
+    at: int
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """An order that did not pass, and the machine-readable reason."""
+
+    order: Order
+    at: int
+    reason: str
+    detail: str = ""
+
+
+class Fill(msgspec.Struct, frozen=True):
+    """One execution. Money in quote currency, booked to `MONEY_STEP`.
+
+    `price` is the market's price without slippage; fee and slippage are costs on this side's own notional, so
+    that both sides together cost (1 + r)(1 - c) / (1 + c) - 1. `final` says that the order is done.
+    """
+
+    id: str
+    order_id: OrderId
+    pair: Pair
+    side: Side
+    amount: Decimal
+    price: Decimal
+    fee: Decimal
+    slippage: Decimal
+    at: int
+    reason: str
+    final: bool = True
+    simulated: bool = True
+
+    @property
+    def notional(self) -> Decimal:
+        """Amount times price, before costs."""
+        return (self.amount * self.price).quantize(MONEY_STEP)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A holding of one pair. `cost` is what was paid for `amount`, costs included; `entry` the mean fill price."""
+
+    pair: Pair
+    amount: Decimal
+    entry: Decimal
+    cost: Decimal
+    opened_at: int
+    leave_at: int | None = None
+
+
+class Trade(msgspec.Struct, frozen=True):
+    """A closed round trip of one stream. `profit` in quote currency, `profit_ratio` net of both sides' costs."""
+
+    id: str
+    stream: Stream
+    pair: Pair
+    amount: Decimal
+    entry_at: int
+    exit_at: int
+    entry_price: Decimal
+    exit_price: Decimal
+    fees: Decimal
+    slippage: Decimal
+    profit: Decimal
+    profit_ratio: Decimal
+    exit_reason: str
+    score: float | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of an order other than a fill: sent, cancelled, rejected, expired, unknown."""
+
+    order_id: OrderId
+    pair: Pair
+    state: str
+    at: int
+    reason: str = ""
+
+
+class CommandKind(StrEnum):
+    """What may be asked of a running process; takes effect at the next slice."""
+
+    HALT = "halt"
+    RESUME = "resume"
+    FLATTEN = "flatten"
+    ORDER = "order"
+    STOP = "stop"
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A wish from outside or from the risk guardian; journaled with the slice it takes effect in."""
+
+    kind: CommandKind
+    reason: str
+    source: str
+    pair: Pair | None = None
+    side: Side | None = None
+    amount: Decimal | None = None
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """One line of the record of decisions. Fields that do not apply are None and are left out of the file."""
+
+    at: int
+    kind: str
+    pair: Pair | None = None
+    side: Side | None = None
+    reason: str | None = None
+    source: str | None = None
+    detail: dict[str, Scalar | list[str]] = {}

@@ -1,0 +1,1 @@
+"""Pure stages and small stateful parts between the swarm and the outside."""

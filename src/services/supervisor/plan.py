@@ -1,0 +1,128 @@
+"""The supervisor's plan: exits before entries, at most one order for a pair, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+from ...core.config import Account
+from ...core.portfolio import floor_amount, money
+from ...core.ports import SpineState
+from ...core.types import (
+    Command,
+    CommandKind,
+    Idea,
+    Intent,
+    Order,
+    OrderId,
+    OrderKind,
+    Pair,
+    Position,
+    Side,
+)
+from .exits import exit_reason
+
+
+class FixedSupervisor:
+    """Fixed exits (stop with the entry, opposite idea, horizon) and entries of a fixed share of equity.
+
+    Ids are uuid5 of (namespace, slice, pair, n), so that the same run gives the same ids.
+    """
+
+    def __init__(self, account: Account, namespace: UUID) -> None:
+        self._account = account
+        self._namespace = namespace
+
+    def plan(
+        self, intents: Sequence[Intent], ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState
+    ) -> Sequence[Order]:
+        """Exits, then manual orders, then entries; a pair that has an order already gets no second one."""
+        if not (state.positions or intents or commands):
+            return ()
+        taken: set[Pair] = set()
+        orders: list[Order] = []
+        for order in self._wanted(intents, ideas, commands, state):
+            if order.pair not in taken:
+                taken.add(order.pair)
+                orders.append(order)
+        return orders
+
+    def _wanted(
+        self, intents: Sequence[Intent], ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState
+    ) -> Iterator[Order]:
+        yield from self._exits(ideas, commands, state)
+        for command in commands:
+            if command.kind is CommandKind.ORDER:
+                yield from self._manual(command, state)
+        for intent in intents:
+            if intent.side is Side.BUY:
+                yield self._entry(intent, state)
+
+    def _exits(self, ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState) -> Iterator[Order]:
+        flatten = _flattened(commands, state)
+        leaving = {o.pair for o in state.open_orders if o.side is Side.SELL and o.kind is OrderKind.MARKET}
+        snapshot = state.snapshot
+        for pair in sorted(state.positions):
+            if pair in leaving:
+                continue
+            position = state.positions[pair]
+            reason = exit_reason(position, ideas, snapshot.at, flatten)
+            if reason:
+                yield self._exit(position, reason, state)
+
+    def _exit(self, position: Position, reason: str, state: SpineState) -> Order:
+        return self._order(position.pair, Side.SELL, position.amount, reason, state)
+
+    def _entry(self, intent: Intent, state: SpineState) -> Order:
+        reference = _close(intent.pair, state)
+        stake = state.equity * self._account.entry_equity_ratio
+        amount = floor_amount(stake / reference, self._account.amount_decimals) if reference > 0 else Decimal(0)
+        snapshot = state.snapshot
+        leave_at = None if intent.horizon is None else snapshot.at + intent.horizon * snapshot.interval_ms
+        return self._order(
+            intent.pair, Side.BUY, amount, "entry", state, stop=self._account.stop_ratio, leave_at=leave_at
+        )
+
+    def _manual(self, command: Command, state: SpineState) -> Iterator[Order]:
+        if command.pair is None or command.side is None or command.amount is None:
+            return
+        stop = self._account.stop_ratio if command.side is Side.BUY else None
+        yield self._order(command.pair, command.side, command.amount, "manual", state, stop=stop)
+
+    def _order(
+        self,
+        pair: Pair,
+        side: Side,
+        amount: Decimal,
+        reason: str,
+        state: SpineState,
+        stop: Decimal | None = None,
+        leave_at: int | None = None,
+    ) -> Order:
+        at = state.snapshot.at
+        return Order(
+            id=OrderId(str(uuid5(self._namespace, f"{at}|{pair}|{side.value}"))),
+            pair=pair,
+            side=side,
+            amount=amount,
+            kind=OrderKind.MARKET,
+            at=at,
+            reference=_close(pair, state),
+            reason=reason,
+            stop=stop,
+            leave_at=leave_at,
+        )
+
+
+def _close(pair: Pair, state: SpineState) -> Decimal:
+    """The last close of a pair, zero where none is known (the gate refuses it then)."""
+    close = float(state.snapshot.close[state.snapshot.pairs.index(pair)])
+    return money(close) if close == close else Decimal(0)
+
+
+def _flattened(commands: Sequence[Command], state: SpineState) -> set[Pair]:
+    asked = [command for command in commands if command.kind is CommandKind.FLATTEN]
+    if any(command.pair is None for command in asked):
+        return set(state.positions)
+    return {command.pair for command in asked if command.pair is not None}

@@ -1,0 +1,125 @@
+"""The only place that knows who is who: builds a run from settings and closes it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import msgspec
+
+from .agents import KINDS, Kind, World
+from .backtesting.exchange import SimulatedExchange
+from .core.clock import Timer
+from .core.config import Risk, Settings
+from .core.desk import Desk
+from .core.engine import Engine
+from .core.history import History
+from .core.indicators import BatchSource
+from .core.market import Market
+from .core.model import MycelialModel
+from .core.portfolio import Portfolio
+from .core.ports import Bus, Clock, Ledger
+from .core.types import Pair, Stream
+from .services.gate import RiskGate
+from .services.pnl_tracker import PnLTracker
+from .services.supervisor import FixedSupervisor
+
+EDGE_TESTED = "mycelial_edge_tested"
+"""The shadow book that takes the swarm's ideas only where their edge exceeds the cost."""
+
+
+class House(msgspec.Struct, frozen=True):
+    """A run that was built, room by room."""
+
+    settings: Settings
+    seed: int
+    clock: Clock
+    bus: Bus
+    ledger: Ledger
+    market: Market
+    model: MycelialModel
+    desk: Desk
+    tracker: PnLTracker
+    engine: Engine
+
+    def close(self) -> None:
+        """Drain the ledger, then give back the bus."""
+        try:
+            self.ledger.close()
+        finally:
+            self.bus.close()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a run is about: the pairs in their order, the base interval, the seed, who lives in it."""
+
+    pairs: tuple[Pair, ...]
+    interval_ms: int
+    seed: int
+    kinds: Sequence[Kind] = KINDS
+
+
+def build(
+    settings: Settings,
+    plan: Plan,
+    clock: Clock,
+    bus: Bus,
+    ledger: Ledger,
+    history: History | None = None,
+    timer: Timer | None = None,
+    sends: bool = True,
+) -> House:
+    """Put a run together.
+
+    `history`: all bars that will come, where they are known beforehand, so that features are computed in one
+    sweep; without it they are computed bar by bar, with the same bits. `timer` guards agents' step budgets,
+    where the run is not a mere calculation.
+    """
+    model = MycelialModel(bus, plan.seed, plan.interval_ms, settings.agents, timer)
+    world = World(model, settings, plan.pairs)
+    for kind in plan.kinds:
+        kind.populate(world)
+    desk = _account_desk(settings, plan.seed)
+    tracker = _tracker(settings, plan.seed)
+    market = _market(settings, plan, history)
+    engine = Engine(clock, bus, market, model, desk, tracker, ledger, sends)
+    return House(settings, plan.seed, clock, bus, ledger, market, model, desk, tracker, engine)
+
+
+def _market(settings: Settings, plan: Plan, history: History | None) -> Market:
+    source = None if history is None else BatchSource(history, settings.indicators, settings.analysts)
+    return Market(plan.pairs, plan.interval_ms, settings, source)
+
+
+def _account_desk(settings: Settings, seed: int) -> Desk:
+    return _desk(settings, seed, Stream.SYNTHESIZED, Stream.SYNTHESIZED.value, settings.risk)
+
+
+def _desk(settings: Settings, seed: int, stream: Stream, name: str, risk: Risk) -> Desk:
+    return Desk(
+        Portfolio(settings.account.start_quote, stream, name),
+        SimulatedExchange(settings.costs, settings.account, settings.exchange),
+        FixedSupervisor(settings.account, namespace(seed, name)),
+        RiskGate(risk, settings.costs),
+    )
+
+
+def _tracker(settings: Settings, seed: int) -> PnLTracker:
+    """The shadow books take every idea of theirs: a drawdown that would halt the account does not stop them."""
+    risk = settings.risk.model_copy(update={"max_drawdown_ratio": 1.0})
+
+    def shadow(stream: Stream, name: str, least_edge: float | None) -> tuple[Stream, Desk, float | None]:
+        return stream, _desk(settings, seed, stream, name, risk), least_edge
+
+    return PnLTracker(
+        {
+            Stream.BASELINE.value: shadow(Stream.BASELINE, Stream.BASELINE.value, None),
+            Stream.MYCELIAL.value: shadow(Stream.MYCELIAL, Stream.MYCELIAL.value, None),
+            EDGE_TESTED: shadow(Stream.MYCELIAL, EDGE_TESTED, settings.costs.round_trip),
+        }
+    )
+
+
+def namespace(seed: int, name: str) -> UUID:
+    """The namespace of a run's ids: the same seed gives the same ids."""
+    return uuid5(NAMESPACE_OID, f"mycelial:{seed}:{name}")
