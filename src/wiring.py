@@ -9,6 +9,7 @@ import msgspec
 
 from .agents import KINDS, Kind, World
 from .backtesting.exchange import SimulatedExchange
+from .backtesting.result import EDGE_TESTED
 from .core.clock import Timer
 from .core.config import Risk, Settings
 from .core.desk import Desk
@@ -23,9 +24,6 @@ from .core.types import Pair, Stream
 from .services.gate import RiskGate
 from .services.pnl_tracker import PnLTracker
 from .services.supervisor import FixedSupervisor
-
-EDGE_TESTED = "mycelial_edge_tested"
-"""The shadow book that takes the swarm's ideas only where their edge exceeds the cost."""
 
 
 class House(msgspec.Struct, frozen=True):

@@ -131,8 +131,8 @@ class Colony:
     def died(self, name: str) -> None:
         """Remove a learner with all it knew; its row is free again. Raises NotFound."""
         row = self.row_of(name)
-        for array, blank in zip(self._rows, self._blank_rows(1), strict=True):
-            array[row] = blank[0]
+        for column, blank in self._blank_rows(1)._asdict().items():
+            getattr(self._rows, column)[row] = blank[0]
         del self._row_of[name]
         self._parents.pop(name, None)
         self._changed()
@@ -185,20 +185,22 @@ class Colony:
         settings, features = self._settings, self._n_features
         counts = np.zeros((capacity, k.COUNTS), dtype=np.int64)
         counts[:, k.BOOK_SINCE] = k.EMPTY
+        numbers = np.zeros((capacity, k.NUMBERS))
+        numbers[:, [k.SAID, k.SAID_SCORE]] = np.nan
         return k.Rows(
-            numbers=np.zeros((capacity, k.NUMBERS)),
+            numbers=numbers,
             counts=counts,
             weights=np.zeros((capacity, k.CLASSES, features)),
             mask=np.zeros((capacity, features), dtype=np.int64),
             guesses=np.zeros((capacity, self._depth, k.GUESS_WIDTH)),
             guessed_at=np.full((capacity, self._depth), k.EMPTY, dtype=np.int64),
-            ranks=np.zeros((capacity, settings.rank_window)),
+            ranks=np.zeros((capacity, settings.rank_window), dtype=np.int32),
             book=np.zeros((capacity, settings.book_trades)),
         )
 
     def _grow(self) -> None:
-        more = self._blank_rows(self.capacity)
-        self._rows = k.Rows(*(np.concatenate(both) for both in zip(self._rows, more, strict=True)))
+        rows, more = self._rows._asdict(), self._blank_rows(self.capacity)._asdict()
+        self._rows = k.Rows(**{column: np.concatenate((rows[column], more[column])) for column in rows})
 
     # Steps
 
@@ -212,7 +214,8 @@ class Colony:
         now = self._now(snapshot)
         size = self.capacity
         out = k.Out(np.full(size, np.nan), np.full(size, np.nan), np.zeros(size), np.ones(size, dtype=np.bool_))
-        k.step_rows(self._rows, self._past, now, self._knobs, out)
+        work = k.Work(np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64), np.zeros((size, k.CLASSES)))
+        k.step_rows(self._rows, self._past, now, self._knobs, work, out)
         self._grid = snapshot.grid
         self._seen_at[now.fresh] = snapshot.grid
         for array in out:

@@ -1,7 +1,8 @@
 """The arithmetic of the learners' colony in compiled loops, because it decides and has to be bit-equal everywhere.
 
-numba without fastmath and without parallel reductions; exp, log and sqrt are those of libm. No row reads
-another row, so a result depends neither on the population nor on the capacity of the arrays.
+numba without fastmath or parallel reductions; exp and log are those of libm. No row reads another, so a result depends
+neither on population nor on capacity. Every kernel is one loop over all rows: a call for each row would cost more in
+reference counts of the arrays than the arithmetic does.
 """
 
 from __future__ import annotations
@@ -10,63 +11,39 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from ..core.types import BoolArray, FloatArray, IntArray
 
+NarrowArray = npt.NDArray[np.int32]
+
 DOWN, FLAT, UP = range(3)
 CLASSES = 3
+RANK_UNIT = 2.0**30  # |conviction| as a 32-bit integer: half the memory to scan, nothing lost that matters
 SMALLEST = 2.0**-1022  # keeps the loss of an impossible outcome finite
-EMPTY = -(2**62)  # a grid point that no run reaches
+NOWHERE, EMPTY = -1, -(2**62)  # no slot; a grid point that no run reaches
 NO_ORDER, ENTER, LEAVE = range(3)
 
 # Columns of Rows.numbers.
-(
-    RATE,  # own learning rate
-    ENTRY,  # score from which it speaks
-    BIAS,  # of the flat class, the only one
-    BETA,  # realised on predicted move
-    T2,  # squared t of beta
-    SXX,  # exponentially weighted sums of the calibration
-    SXY,
-    SYY,
-    WEIGHT,  # sum of those weights
-    LOSS,  # weighted sum of log losses, recorded when predicted
-    BASE_LOSS,  # the same for the class frequencies known when predicted
-    SEEN,  # weighted counts of outcomes: down, flat, up
-    SEEN_FLAT,
-    SEEN_UP,
-    BOOK_PRICE,  # entry price of the open simulated trade
-    BOOK_TOTAL,  # sum of all profit ratios
-    BOOK_RECENT,  # sum of the last ones
-    SAID,  # conviction, score and edge of the newest step
-    SAID_SCORE,
-    SAID_EDGE,
-) = range(20)
+RATE, ENTRY, BIAS = range(3)  # own learning rate, score from which it speaks, the one bias (flat class)
+BETA, T2 = range(3, 5)  # slope of realised on predicted move, its squared t
+SXX, SXY, SYY, WEIGHT = range(5, 9)  # fading sums behind it; WEIGHT counts the outcomes
+LOSS, BASE_LOSS = range(9, 11)  # fading sums of log losses: own, and of the class frequencies, as predicted
+SEEN, SEEN_FLAT, SEEN_UP = range(11, 14)  # fading counts of outcomes: down, flat, up
+BOOK_PRICE, BOOK_TOTAL, BOOK_RECENT = range(14, 17)  # entry price, sum of all profit ratios, of the last ones
+SAID, SAID_SCORE, SAID_EDGE = range(17, 20)  # conviction, score and edge of the newest step
 NUMBERS = 20
 
 # Columns of Rows.counts.
-(
-    ALIVE,
-    PAIR,
-    HORIZON,
-    FEATURES,  # length of the used part of Rows.mask
-    LEARNT,  # outcomes learnt from
-    LEARNT_AT,  # grid of the last one
-    PREDICTED,
-    DROPPED,  # predictions whose outcome never came
-    FAULTY,
-    SILENCED,
-    BOOK_ORDER,
-    BOOK_SINCE,  # grid of the entry's bar, EMPTY when flat
-    TRADES,
-    WINS,
-    GENERATION,
-) = range(15)
+ALIVE, PAIR, HORIZON, GENERATION, FEATURES = range(5)  # FEATURES: length of the used part of Rows.mask
+LEARNT, LEARNT_AT, PREDICTED, DROPPED = range(5, 9)  # LEARNT_AT: grid; DROPPED: guesses without outcome
+FAULTY, SILENCED = range(9, 11)
+BOOK_ORDER, BOOK_SINCE, TRADES, WINS = range(11, 15)  # BOOK_SINCE: grid of the entry's bar, EMPTY when flat
 COUNTS = 15
 
-# Columns of Rows.guesses: probabilities, base rates and the predicted move (log return).
-GUESS_BASE, GUESS_MOVE, GUESS_WIDTH = 3, 6, 7
+GUESS_BASE, GUESS_MOVE, GUESS_WIDTH = 3, 6, 7  # of Rows.guesses: probabilities, base rates, predicted log return
 
 
 class Rows(NamedTuple):
@@ -78,7 +55,7 @@ class Rows(NamedTuple):
     mask: IntArray  # (rows, features): indices of the features in use, ascending
     guesses: FloatArray  # (rows, depth, GUESS_WIDTH)
     guessed_at: IntArray  # (rows, depth): grid of the guess, EMPTY where none waits
-    ranks: FloatArray  # (rows, rank_window): last |conviction|
+    ranks: NarrowArray  # (rows, rank_window): last |conviction| in units of 1 / RANK_UNIT
     book: FloatArray  # (rows, book_trades): last profit ratios
 
 
@@ -109,6 +86,14 @@ class Out(NamedTuple):
     score: FloatArray
     edge: FloatArray
     abstained: BoolArray
+
+
+class Work(NamedTuple):
+    """Scratch of one step; `slot` says where the guess in question lies, NOWHERE for rows that sit out."""
+
+    slot: IntArray  # (rows,)
+    outcome: IntArray  # (rows,): class of the matured move
+    chance: FloatArray  # (rows, CLASSES)
 
 
 class Knobs(NamedTuple):
@@ -148,86 +133,99 @@ def _record(past: Past, now: Now, clip: float) -> None:
 
 
 @compiled
-def _drop_overdue(rows: Rows, row: int, now: Now) -> None:
+def _drop_overdue(counts: IntArray, guessed_at: IntArray, last: int, grid: int) -> None:
     """Forget the guesses that were due before this grid point: their outcome was never seen."""
-    counts = rows.counts[row]
-    depth = rows.guessed_at.shape[1]
-    for due in range(now.last, min(now.grid, now.last + depth)):
-        slot = (due - counts[HORIZON]) % depth
-        if rows.guessed_at[row, slot] == due - counts[HORIZON]:
-            rows.guessed_at[row, slot] = EMPTY
-            counts[DROPPED] += 1
+    depth = guessed_at.shape[1]
+    for row in range(counts.shape[0]):
+        for due in range(last, min(grid, last + depth)):
+            made = due - counts[row, HORIZON]
+            if guessed_at[row, made % depth] == made:
+                guessed_at[row, made % depth] = EMPTY
+                counts[row, DROPPED] += 1
 
 
 @compiled
-def _softmax(rows: Rows, row: int, features: FloatArray) -> tuple[float, float, float]:
-    """Probabilities of down, flat and up; NaN when a weight is not finite."""
-    down, flat, up = 0.0, rows.numbers[row, BIAS], 0.0
-    for place in range(rows.counts[row, FEATURES]):
-        index = rows.mask[row, place]
-        value = features[index]
-        down += rows.weights[row, DOWN, index] * value
-        flat += rows.weights[row, FLAT, index] * value
-        up += rows.weights[row, UP, index] * value
-    if not math.isfinite(down + flat + up):
-        return math.nan, math.nan, math.nan
-    top = max(down, flat, up)
-    down, flat, up = math.exp(down - top), math.exp(flat - top), math.exp(up - top)
-    total = down + flat + up
-    return down / total, flat / total, up / total
+def _settle(numbers: FloatArray, counts: IntArray, book: FloatArray, row: int, price: float, knobs: Knobs) -> None:
+    """Close the simulated trade at `price`, both sides' costs paid, and let the book decide who may speak."""
+    profit = price / numbers[row, BOOK_PRICE] * (1.0 - knobs.side_cost) / (1.0 + knobs.side_cost) - 1.0
+    book[row, counts[row, TRADES] % book.shape[1]] = profit
+    counts[row, TRADES] += 1
+    counts[row, WINS] += profit > 0.0
+    numbers[row, BOOK_TOTAL] += profit
+    recent = 0.0
+    for index in range(min(counts[row, TRADES], book.shape[1])):
+        recent += book[row, index]
+    numbers[row, BOOK_RECENT] = recent
+    if counts[row, SILENCED] == 0:
+        counts[row, SILENCED] = recent <= knobs.silence_profit and counts[row, TRADES] > knobs.silence_trades
+    elif recent > knobs.voice_profit:
+        counts[row, SILENCED] = 0
 
 
 @compiled
-def _descend(rows: Rows, row: int, features: FloatArray, outcome: int, knobs: Knobs) -> bool:
-    """One step of gradient descent on the log loss; False when the weights are not finite."""
-    numbers = rows.numbers[row]
-    down, flat, up = _softmax(rows, row, features)
-    if not math.isfinite(flat):
-        return False
-    decay = max(knobs.rate_floor, 1.0 / (1.0 + rows.counts[row, LEARNT] / knobs.rate_halving))
-    rate = numbers[RATE] * decay
-    pull_down = rate * (down - (1.0 if outcome == DOWN else 0.0))
-    pull_flat = rate * (flat - (1.0 if outcome == FLAT else 0.0))
-    pull_up = rate * (up - (1.0 if outcome == UP else 0.0))
-    for place in range(rows.counts[row, FEATURES]):
-        index = rows.mask[row, place]
-        rows.weights[row, DOWN, index] -= pull_down * features[index]
-        rows.weights[row, FLAT, index] -= pull_flat * features[index]
-        rows.weights[row, UP, index] -= pull_up * features[index]
-    numbers[BIAS] -= pull_flat
-    return True
+def _fill(numbers: FloatArray, counts: IntArray, book: FloatArray, now: Now, knobs: Knobs) -> None:
+    """Fill what was decided before at the open of this bar, the first after the decision."""
+    for row in range(counts.shape[0]):
+        price = now.open[counts[row, PAIR]]
+        known = now.fresh[counts[row, PAIR]] and math.isfinite(price) and price > 0.0
+        if counts[row, BOOK_ORDER] == NO_ORDER or not known:
+            continue
+        if counts[row, BOOK_ORDER] == ENTER:
+            numbers[row, BOOK_PRICE] = price
+            counts[row, BOOK_SINCE] = now.grid
+        else:
+            _settle(numbers, counts, book, row, price, knobs)
+            counts[row, BOOK_SINCE] = EMPTY
+        counts[row, BOOK_ORDER] = NO_ORDER
 
 
 @compiled
-def _forget(numbers: FloatArray, counts: IntArray, grid: int, memory: float) -> None:
+def _find_due(rows: Rows, now: Now, work: Work) -> None:
+    """Note the slot of each guess whose outcome is seen now; the guess no longer waits."""
+    counts, guessed_at, slots = rows.counts, rows.guessed_at, work.slot
+    depth = guessed_at.shape[1]
+    for row in range(counts.shape[0]):
+        slots[row] = NOWHERE
+        close = now.close[counts[row, PAIR]]
+        made = now.grid - counts[row, HORIZON]
+        slot = made % depth
+        seen = now.fresh[counts[row, PAIR]] and math.isfinite(close) and close > 0.0
+        if seen and guessed_at[row, slot] == made:
+            guessed_at[row, slot] = EMPTY
+            slots[row] = slot
+
+
+@compiled
+def _forget(numbers: FloatArray, counts: IntArray, slots: IntArray, grid: int, memory: float) -> None:
     """Let all weighted sums fade by the time since the last outcome; windows count time, not bars."""
-    if counts[LEARNT] == 0:
-        return
-    kept = memory ** (grid - counts[LEARNT_AT])
-    for column in range(SXX, SEEN_UP + 1):
-        numbers[column] *= kept
+    for row in range(counts.shape[0]):
+        if slots[row] == NOWHERE or counts[row, LEARNT] == 0:
+            continue
+        elapsed = float(grid - counts[row, LEARNT_AT])
+        kept = memory if elapsed == 1.0 else math.pow(memory, elapsed)
+        for column in range(SXX, SEEN_UP + 1):
+            numbers[row, column] *= kept
 
 
 @compiled
-def _calibrate(numbers: FloatArray, horizon: int, predicted: float, realised: float) -> None:
+def _calibrate(numbers: FloatArray, row: int, horizon: int, predicted: float, realised: float) -> None:
     """Regression through zero of realised on predicted; t^2 = (n/h - 1) r^2 / (1 - r^2), outcomes overlap h-fold."""
-    numbers[SXX] += predicted * predicted
-    numbers[SXY] += predicted * realised
-    numbers[SYY] += realised * realised
-    freedom = numbers[WEIGHT] / horizon - 1.0
-    numbers[BETA] = numbers[SXY] / numbers[SXX] if numbers[SXX] > 0.0 else 0.0
-    if freedom <= 0.0 or numbers[SXX] <= 0.0 or numbers[SYY] <= 0.0:
-        numbers[T2] = 0.0
+    numbers[row, SXX] += predicted * predicted
+    numbers[row, SXY] += predicted * realised
+    numbers[row, SYY] += realised * realised
+    freedom = numbers[row, WEIGHT] / horizon - 1.0
+    numbers[row, BETA] = numbers[row, SXY] / numbers[row, SXX] if numbers[row, SXX] > 0.0 else 0.0
+    if freedom <= 0.0 or numbers[row, SXX] <= 0.0 or numbers[row, SYY] <= 0.0:
+        numbers[row, T2] = 0.0
         return
-    explained = numbers[BETA] * numbers[SXY] / numbers[SYY]
-    # The unit roundoff keeps a perfect fit finite.
-    numbers[T2] = freedom * explained / max(1.0 - explained, 2.0**-52)
+    explained = numbers[row, BETA] * numbers[row, SXY] / numbers[row, SYY]
+    numbers[row, T2] = freedom * explained / max(1.0 - explained, 2.0**-52)  # finite even for a perfect fit
 
 
 @compiled
-def _outcome(realised: float, sigma: float, knobs: Knobs) -> int:
+def _outcome(realised: float, sigma: float, round_trip: float, flat_min: float, flat_max: float) -> int:
     """The class of a move: flat inside the round-trip cost, held between flat_min and flat_max sigmas."""
-    band = min(max(knobs.round_trip / sigma, knobs.flat_min), knobs.flat_max)
+    band = min(max(round_trip / sigma, flat_min), flat_max)
     scaled = realised / sigma
     if abs(scaled) < band:
         return FLAT
@@ -235,157 +233,168 @@ def _outcome(realised: float, sigma: float, knobs: Knobs) -> int:
 
 
 @compiled
-def _mature(rows: Rows, past: Past, row: int, now: Now, knobs: Knobs) -> None:
-    """Learn from the guess that is due now, judged by what was said then."""
-    numbers, counts = rows.numbers[row], rows.counts[row]
-    pair, horizon = counts[PAIR], counts[HORIZON]
-    slot = (now.grid - horizon) % rows.guessed_at.shape[1]
-    if rows.guessed_at[row, slot] != now.grid - horizon:
-        return
-    if not (math.isfinite(now.close[pair]) and now.close[pair] > 0.0):
-        return
-    rows.guessed_at[row, slot] = EMPTY
-    guess = rows.guesses[row, slot]
-    realised = math.log(now.close[pair] / past.close[slot, pair])
-    outcome = _outcome(realised, past.volatility[slot, pair] * math.sqrt(horizon), knobs)
-    _forget(numbers, counts, now.grid, knobs.memory)
-    numbers[WEIGHT] += 1.0
-    numbers[LOSS] -= math.log(max(guess[outcome], SMALLEST))
-    numbers[BASE_LOSS] -= math.log(guess[GUESS_BASE + outcome])
-    numbers[SEEN + outcome] += 1.0
-    _calibrate(numbers, horizon, guess[GUESS_MOVE], realised)
-    if not _descend(rows, row, past.features[slot, pair], outcome, knobs):
-        counts[FAULTY] = 1
-    counts[LEARNT] += 1
-    counts[LEARNT_AT] = now.grid
-
-
-@compiled
-def _mid_rank(past: FloatArray, filled: int, value: float) -> float:
-    """Share of the remembered values below `value`, ties counted half."""
-    below, equal = 0, 0
-    for index in range(filled):
-        below += past[index] < value
-        equal += past[index] == value
-    return (below + 0.5 * equal) / filled
-
-
-@compiled
-def _can_see(rows: Rows, past: Past, row: int, slot: int) -> bool:
-    """Whether all that this learner needs of its pair is there."""
-    pair = rows.counts[row, PAIR]
-    close, volatility = past.close[slot, pair], past.volatility[slot, pair]
-    if not (math.isfinite(close) and close > 0.0 and math.isfinite(volatility) and volatility > 0.0):
-        return False
-    for place in range(rows.counts[row, FEATURES]):
-        if math.isnan(past.features[slot, pair, rows.mask[row, place]]):
-            return False
-    return True
-
-
-@compiled
-def _remember(rows: Rows, row: int, slot: int, grid: int, guess: tuple[float, float, float, float]) -> None:
-    """Keep a guess until its outcome comes; base rates after Laplace's rule of succession."""
-    numbers = rows.numbers[row]
-    kept = rows.guesses[row, slot]
-    total = numbers[SEEN] + numbers[SEEN_FLAT] + numbers[SEEN_UP] + CLASSES
-    for index in range(CLASSES):
-        kept[index] = guess[index]
-        kept[GUESS_BASE + index] = (numbers[SEEN + index] + 1.0) / total
-    kept[GUESS_MOVE] = guess[CLASSES]
-    rows.guessed_at[row, slot] = grid
-
-
-@compiled
-def _predict(rows: Rows, past: Past, row: int, grid: int, knobs: Knobs, out: Out) -> None:
-    """Say what comes, or abstain; an edge counts only when the calibration is significant and not reversed."""
-    numbers, counts = rows.numbers[row], rows.counts[row]
-    slot = grid % rows.guessed_at.shape[1]
-    if counts[FAULTY] or not _can_see(rows, past, row, slot):
-        return
-    down, flat, up = _softmax(rows, row, past.features[slot, counts[PAIR]])
-    if not math.isfinite(flat):
-        counts[FAULTY] = 1
-        return
-    conviction = up - down
-    move = conviction * past.volatility[slot, counts[PAIR]] * math.sqrt(counts[HORIZON])
-    _remember(rows, row, slot, grid, (down, flat, up, move))
-    window = rows.ranks.shape[1]
-    filled = min(counts[PREDICTED], window)
-    out.conviction[row] = conviction
-    if filled >= knobs.rank_warmup:
-        out.abstained[row] = False
-        out.score[row] = _mid_rank(rows.ranks[row], filled, abs(conviction))
-        if numbers[T2] > knobs.min_t2 and numbers[BETA] > 0.0:
-            out.edge[row] = numbers[BETA] * (1.0 - knobs.min_t2 / numbers[T2]) * move
-    rows.ranks[row, counts[PREDICTED] % window] = abs(conviction)
-    counts[PREDICTED] += 1
-
-
-@compiled
-def _settle(rows: Rows, row: int, price: float, knobs: Knobs) -> None:
-    """Close the simulated trade at `price`, both sides' costs paid, and let the book decide who may speak."""
-    numbers, counts, book = rows.numbers[row], rows.counts[row], rows.book[row]
-    cost = knobs.side_cost
-    profit = price / numbers[BOOK_PRICE] * (1.0 - cost) / (1.0 + cost) - 1.0
-    book[counts[TRADES] % book.shape[0]] = profit
-    counts[TRADES] += 1
-    counts[WINS] += profit > 0.0
-    numbers[BOOK_TOTAL] += profit
-    recent = 0.0
-    for index in range(min(counts[TRADES], book.shape[0])):
-        recent += book[index]
-    numbers[BOOK_RECENT] = recent
-    if counts[SILENCED] == 0:
-        counts[SILENCED] = recent <= knobs.silence_profit and counts[TRADES] > knobs.silence_trades
-    elif recent > knobs.voice_profit:
-        counts[SILENCED] = 0
-
-
-@compiled
-def _fill(rows: Rows, row: int, now: Now, knobs: Knobs) -> None:
-    """Fill what was decided before at the open of this bar, the first after the decision."""
-    counts = rows.counts[row]
-    price = now.open[counts[PAIR]]
-    if counts[BOOK_ORDER] == NO_ORDER or not (math.isfinite(price) and price > 0.0):
-        return
-    if counts[BOOK_ORDER] == ENTER:
-        rows.numbers[row, BOOK_PRICE] = price
-        counts[BOOK_SINCE] = now.grid
-    else:
-        _settle(rows, row, price, knobs)
-        counts[BOOK_SINCE] = EMPTY
-    counts[BOOK_ORDER] = NO_ORDER
-
-
-@compiled
-def _decide(rows: Rows, row: int, grid: int, score: float, conviction: float) -> None:
-    """Long only: enter on an own strong buy opinion, leave on a strong sell opinion or after the horizon."""
-    counts = rows.counts[row]
-    if counts[BOOK_ORDER] != NO_ORDER:
-        return
-    strong = score >= rows.numbers[row, ENTRY]  # False while NaN
-    if counts[BOOK_SINCE] == EMPTY:
-        if strong and conviction > 0.0:
-            counts[BOOK_ORDER] = ENTER
-    elif grid - counts[BOOK_SINCE] + 1 >= counts[HORIZON] or (strong and conviction < 0.0):
-        counts[BOOK_ORDER] = LEAVE
-
-
-@compiled
-def step_rows(rows: Rows, past: Past, now: Now, knobs: Knobs, out: Out) -> None:
-    """One slice for all rows: fill, learn from what is due, predict, decide. Writes rows, past and out."""
-    _record(past, now, knobs.clip)
-    for row in range(rows.counts.shape[0]):
-        counts = rows.counts[row]
-        if not counts[ALIVE]:
+def _judge(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work) -> None:
+    """Hold what was said against what came: losses, base rates and the calibration, all before learning."""
+    numbers, counts, guesses, slots = rows.numbers, rows.counts, rows.guesses, work.slot
+    for row in range(counts.shape[0]):
+        slot, pair, horizon = slots[row], counts[row, PAIR], counts[row, HORIZON]
+        if slot == NOWHERE:
             continue
-        _drop_overdue(rows, row, now)
-        if now.fresh[counts[PAIR]]:
-            _fill(rows, row, now, knobs)
-            _mature(rows, past, row, now, knobs)
-            _predict(rows, past, row, now.grid, knobs, out)
-            _decide(rows, row, now.grid, out.score[row], out.conviction[row])
-        rows.numbers[row, SAID] = out.conviction[row]
-        rows.numbers[row, SAID_SCORE] = out.score[row]
-        rows.numbers[row, SAID_EDGE] = out.edge[row]
+        realised = math.log(now.close[pair] / past.close[slot, pair])
+        sigma = past.volatility[slot, pair] * math.sqrt(horizon)
+        outcome = _outcome(realised, sigma, knobs.round_trip, knobs.flat_min, knobs.flat_max)
+        work.outcome[row] = outcome
+        numbers[row, WEIGHT] += 1.0
+        numbers[row, LOSS] -= math.log(max(guesses[row, slot, outcome], SMALLEST))
+        numbers[row, BASE_LOSS] -= math.log(guesses[row, slot, GUESS_BASE + outcome])
+        numbers[row, SEEN + outcome] += 1.0
+        _calibrate(numbers, row, horizon, guesses[row, slot, GUESS_MOVE], realised)
+
+
+@compiled
+def _softmax(rows: Rows, past: Past, work: Work) -> None:
+    """Probabilities of down, flat and up with the features at each row's slot; NaN where a weight is not finite."""
+    counts, weights, features, mask, chance = rows.counts, rows.weights, past.features, rows.mask, work.chance
+    for row in range(counts.shape[0]):
+        slot, pair = work.slot[row], counts[row, PAIR]
+        if slot == NOWHERE:
+            continue
+        down, flat, up = 0.0, rows.numbers[row, BIAS], 0.0
+        for place in range(counts[row, FEATURES]):
+            index = mask[row, place]
+            value = features[slot, pair, index]
+            down += weights[row, DOWN, index] * value
+            flat += weights[row, FLAT, index] * value
+            up += weights[row, UP, index] * value
+        top = max(down, flat, up) if math.isfinite(down + flat + up) else math.nan
+        down, flat, up = math.exp(down - top), math.exp(flat - top), math.exp(up - top)
+        total = down + flat + up
+        chance[row, DOWN], chance[row, FLAT], chance[row, UP] = down / total, flat / total, up / total
+
+
+@compiled
+def _descend(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work) -> None:
+    """One step of gradient descent on the log loss of each matured guess."""
+    numbers, counts, weights, features, mask = rows.numbers, rows.counts, rows.weights, past.features, rows.mask
+    for row in range(counts.shape[0]):
+        slot, pair, outcome = work.slot[row], counts[row, PAIR], work.outcome[row]
+        if slot == NOWHERE:
+            continue
+        decay = max(knobs.rate_floor, 1.0 / (1.0 + counts[row, LEARNT] / knobs.rate_halving))
+        rate = numbers[row, RATE] * decay
+        down = rate * (work.chance[row, DOWN] - (1.0 if outcome == DOWN else 0.0))
+        flat = rate * (work.chance[row, FLAT] - (1.0 if outcome == FLAT else 0.0))
+        up = rate * (work.chance[row, UP] - (1.0 if outcome == UP else 0.0))
+        for place in range(counts[row, FEATURES]):
+            index = mask[row, place]
+            value = features[slot, pair, index]
+            weights[row, DOWN, index] -= down * value
+            weights[row, FLAT, index] -= flat * value
+            weights[row, UP, index] -= up * value
+        numbers[row, BIAS] -= flat
+        counts[row, LEARNT] += 1
+        counts[row, LEARNT_AT] = now.grid
+
+
+@compiled
+def _find_able(rows: Rows, past: Past, now: Now, work: Work) -> None:
+    """Note the slot of this slice for each row that has all it needs of its pair."""
+    counts, mask, features, slots = rows.counts, rows.mask, past.features, work.slot
+    slot = now.grid % rows.guessed_at.shape[1]
+    for row in range(counts.shape[0]):
+        pair = counts[row, PAIR]
+        close, volatility = past.close[slot, pair], past.volatility[slot, pair]
+        able = counts[row, ALIVE] == 1 and counts[row, FAULTY] == 0 and now.fresh[pair]
+        able = able and math.isfinite(close) and close > 0.0 and math.isfinite(volatility) and volatility > 0.0
+        for place in range(counts[row, FEATURES]):
+            able = able and not math.isnan(features[slot, pair, mask[row, place]])
+        slots[row] = slot if able else NOWHERE
+
+
+@compiled
+def _remember(rows: Rows, past: Past, now: Now, work: Work, out: Out) -> None:
+    """Keep each guess until its outcome comes; base rates after Laplace's rule of succession."""
+    numbers, counts, guesses = rows.numbers, rows.counts, rows.guesses
+    for row in range(counts.shape[0]):
+        slot = work.slot[row]
+        if slot == NOWHERE:
+            continue
+        conviction = work.chance[row, UP] - work.chance[row, DOWN]
+        if not math.isfinite(conviction):
+            counts[row, FAULTY] = 1
+            work.slot[row] = NOWHERE
+            continue
+        total = numbers[row, SEEN] + numbers[row, SEEN_FLAT] + numbers[row, SEEN_UP] + CLASSES
+        for index in range(CLASSES):
+            guesses[row, slot, index] = work.chance[row, index]
+            guesses[row, slot, GUESS_BASE + index] = (numbers[row, SEEN + index] + 1.0) / total
+        sigma = past.volatility[slot, counts[row, PAIR]] * math.sqrt(counts[row, HORIZON])
+        guesses[row, slot, GUESS_MOVE] = conviction * sigma
+        rows.guessed_at[row, slot] = now.grid
+        out.conviction[row] = conviction
+
+
+@compiled
+def _rank(counts: IntArray, ranks: NarrowArray, slots: IntArray, warmup: int, out: Out) -> None:
+    """Mid-rank of |conviction| among those before it (ties count half), then keep it for the next."""
+    window = ranks.shape[1]
+    for row in range(counts.shape[0]):
+        if slots[row] == NOWHERE:
+            continue
+        value = np.int32(abs(out.conviction[row]) * RANK_UNIT)
+        filled = min(counts[row, PREDICTED], window)
+        if filled >= warmup:
+            twice = 0
+            for index in range(filled):
+                twice += (ranks[row, index] < value) + (ranks[row, index] <= value)
+            out.score[row] = 0.5 * twice / filled
+            out.abstained[row] = False
+        ranks[row, counts[row, PREDICTED] % window] = value
+        counts[row, PREDICTED] += 1
+
+
+@compiled
+def _say(rows: Rows, work: Work, min_t2: float, out: Out) -> None:
+    """The edge counts only where the calibration is significant and not reversed; the row keeps what it said."""
+    numbers = rows.numbers
+    for row in range(numbers.shape[0]):
+        beta, t2 = numbers[row, BETA], numbers[row, T2]
+        if not out.abstained[row] and t2 > min_t2 and beta > 0.0:
+            out.edge[row] = beta * (1.0 - min_t2 / t2) * rows.guesses[row, work.slot[row], GUESS_MOVE]
+        numbers[row, SAID] = out.conviction[row]
+        numbers[row, SAID_SCORE] = out.score[row]
+        numbers[row, SAID_EDGE] = out.edge[row]
+
+
+@compiled
+def _decide(numbers: FloatArray, counts: IntArray, now: Now, out: Out) -> None:
+    """Long only: enter on an own strong buy opinion, leave on a strong sell opinion or after the horizon."""
+    for row in range(counts.shape[0]):
+        if not (counts[row, ALIVE] and now.fresh[counts[row, PAIR]] and counts[row, BOOK_ORDER] == NO_ORDER):
+            continue
+        conviction = out.conviction[row]
+        strong = out.score[row] >= numbers[row, ENTRY]  # False while NaN
+        if counts[row, BOOK_SINCE] == EMPTY:
+            if strong and conviction > 0.0:
+                counts[row, BOOK_ORDER] = ENTER
+        elif now.grid - counts[row, BOOK_SINCE] + 1 >= counts[row, HORIZON] or (strong and conviction < 0.0):
+            counts[row, BOOK_ORDER] = LEAVE
+
+
+@compiled
+def step_rows(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work, out: Out) -> None:
+    """One slice for all rows: fill, judge and learn what is due, predict, decide. Writes rows, past and out."""
+    _record(past, now, knobs.clip)
+    _drop_overdue(rows.counts, rows.guessed_at, now.last, now.grid)
+    _fill(rows.numbers, rows.counts, rows.book, now, knobs)
+    _find_due(rows, now, work)
+    _forget(rows.numbers, rows.counts, work.slot, now.grid, knobs.memory)
+    _judge(rows, past, now, knobs, work)
+    _softmax(rows, past, work)
+    _descend(rows, past, now, knobs, work)
+    _find_able(rows, past, now, work)
+    _softmax(rows, past, work)
+    _remember(rows, past, now, work, out)
+    _rank(rows.counts, rows.ranks, work.slot, knobs.rank_warmup, out)
+    _say(rows, work, knobs.min_t2, out)
+    _decide(rows.numbers, rows.counts, now, out)

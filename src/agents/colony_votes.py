@@ -15,7 +15,7 @@ from .colony_kernels import compiled
 
 BUYING, SELLING = range(2)
 _SIDES = (Side.BUY, Side.SELL)
-_NOBODY, _UNDECIDED = -1, -1
+_NOBODY = -1
 
 
 class SwarmIdea(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ class _Tally(NamedTuple):
     score: FloatArray  # (pairs, 2)
     edge: FloatArray  # (pairs, 2)
     best: IntArray  # (pairs, 2): place of the supporter with the largest |edge|
-    side: IntArray  # (learners,): BUYING, SELLING or _UNDECIDED
+    members: IntArray  # (pairs, 2, learners): the supporters' places, as many as there are votes
 
 
 @compiled
@@ -69,10 +69,10 @@ def _count(
         best = tally.best[home, side]
         if best == _NOBODY or abs(edge[place]) > abs(edge[best]):
             tally.best[home, side] = place
+        tally.members[home, side, tally.votes[home, side]] = place
         tally.votes[home, side] += 1
         tally.score[home, side] += score[place]
         tally.edge[home, side] += edge[place]
-        tally.side[place] = side
 
 
 def swarm_ideas(
@@ -85,7 +85,7 @@ def swarm_ideas(
         np.zeros(shape),
         np.zeros(shape),
         np.full(shape, _NOBODY, dtype=np.int64),
-        np.full(len(voters.names), _UNDECIDED, dtype=np.int64),
+        np.empty((*shape, len(voters.names)), dtype=np.int64),
     )
     _count(voters.pair, voters.silenced, voters.entry, conviction, score, edge, tally)
     ideas = []
@@ -98,12 +98,11 @@ def swarm_ideas(
 
 def _idea(voters: Voters, tally: _Tally, pair: int, side: int) -> SwarmIdea:
     votes = int(tally.votes[pair, side])
-    supporters = np.flatnonzero((tally.side == side) & (voters.pair == pair)).tolist()
     return SwarmIdea(
         pair_index=pair,
         side=_SIDES[side],
         score=float(tally.score[pair, side]) / votes,
         edge=float(tally.edge[pair, side]) / votes,
         horizon=int(voters.horizon[tally.best[pair, side]]),
-        learners=tuple(voters.names[place] for place in supporters),
+        learners=tuple(voters.names[place] for place in tally.members[pair, side, :votes].tolist()),
     )

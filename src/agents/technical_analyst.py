@@ -112,7 +112,7 @@ def signals(
     MACD histogram, its previous value, lower and upper band of each team. Returns sides (+1 buy, -1 sell, 0
     none), confidences in [0, 1] and reasons (index into SIGNALS), each (pairs, 3). A NaN indicator gives no
     signal. Confidences: RSI min(max, (30 - RSI)/30) and (RSI - 70)/30; MACD cross clip(gain x |histogram|/ATR,
-    min, max); band touch a fixed one. Ties go to the first in this order.
+    min, max); a close at or beyond a band has a fixed one, larger where it is still close to the band. Ties go to the first in this order.
     """
     pairs = indicators.shape[0]
     sides = np.zeros((pairs, 3), dtype=np.int64)
@@ -142,7 +142,7 @@ def signals(
             near = rules[8] * price
             for band, side in ((indicators[p, columns[team, 3]], 1), (indicators[p, columns[team, 4]], -1)):
                 beyond = price <= band if side > 0 else price >= band
-                touch = rules[7] if abs(price - band) <= near else (rules[6] if beyond else 0.0)
+                touch = (rules[7] if abs(price - band) <= near else rules[6]) if beyond else 0.0
                 if touch > best:
                     best = touch
                     sides[p, team], reasons[p, team] = side, 3

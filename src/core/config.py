@@ -22,7 +22,7 @@ MoneyRatio = Annotated[Decimal, Field(ge=0, le=1, allow_inf_nan=False)]
 class Section(BaseModel):
     """Base of all sections: frozen, nothing unknown, nothing coerced but numbers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class Costs(Section):
@@ -219,6 +219,7 @@ class Run(Section):
     mode: Literal["advise", "paper", "live"]
     speed: str
     control_timeout_seconds: Positive
+    min_free_disk_mb: Count
 
 
 class Settings(Section):

@@ -144,9 +144,7 @@ class Engine:
 
     def _obey(self, command: Command, at: int) -> None:
         number = self._number("command")
-        self._ledger.append(
-            [records.row(at, "command", f"{at}:{number}", records.command_fields(command, at))], durable=True
-        ).wait()
+        self._ledger.append([records.row(at, "command", f"{at}:{number}", command)], durable=True).wait()
         if command.kind is CommandKind.HALT:
             self.halted = command.reason or "halted"
         elif command.kind is CommandKind.RESUME:
@@ -168,8 +166,8 @@ class Engine:
         return settled
 
     def _write_fills(self, at: int, fills: Sequence[Fill]) -> None:
-        rows = [records.row(at, "fill", fill.id, records.fill_fields(fill)) for fill in fills]
-        self._ledger.append([*rows, self._mark(at)], durable=True).wait()
+        rows = [records.row(at, "fill", fill.id, fill) for fill in fills]
+        self._ledger.append([*rows, *_filled(fills), self._mark(at)], durable=True).wait()
         for fill in fills:
             self._bus.publish("trade-confirmations", _confirmation(fill))
 
@@ -229,15 +227,15 @@ class Engine:
             else:
                 approved.append(verdict)
                 decisions.append(_order_line(verdict.order))
-        self._send(snapshot.at, approved)
+        self._send(snapshot.at, approved, decisions)
         return tuple(verdict.order for verdict in approved)
 
     # step 9
-    def _send(self, at: int, approved: Sequence[Approved]) -> None:
+    def _send(self, at: int, approved: Sequence[Approved], decisions: list[Decision]) -> None:
         """Written down first, then sent, then the outcome is written."""
         if not approved:
             return
-        rows = [records.row(at, "order", verdict.order.id, records.order_fields(verdict.order)) for verdict in approved]
+        rows = [records.row(at, "order", verdict.order.id, verdict.order) for verdict in approved]
         self._ledger.append(rows, durable=True).wait()
         failed: list[Row] = []
         for verdict in approved:
@@ -247,21 +245,18 @@ class Engine:
                 self._desk.send(verdict)
             except BrokerError as error:
                 self.refusals["broker_refused"] += 1
-                fields = {"order_id": verdict.order.id, "state": "rejected", "reason": str(error)}
-                failed.append(records.row(at, "outcome", f"{verdict.order.id}:rejected", fields))
+                failed.append(records.state_row(verdict.order.id, verdict.order.pair, "rejected", at))
+                decisions.append(_refusal_line(Denied(verdict.order, at, "broker_refused", str(error))))
         if failed:
             self._ledger.append(failed, durable=True).wait()
 
     # step 10
     def _journal(self, at: int, decisions: Sequence[Decision], trades: Sequence[Trade], settled: Settled) -> None:
-        rows = [records.row(at, "trade", trade.id, records.trade_fields(trade)) for trade in trades]
-        rows += [
-            records.row(at, "outcome", f"{o.order_id}:{o.state}:{o.at}", records.outcome_fields(o))
-            for o in self._desk.broker.outcomes()
-        ]
-        for decision in decisions:
-            number = self._number("decision")
-            rows.append(records.row(at, "decision", f"{at}:{number}", records.decision_fields(decision)))
+        rows = [records.row(at, "trade", trade.id, trade) for trade in trades]
+        rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in self._desk.broker.outcomes()]
+        if decisions:
+            lines = [records.decision_fields(decision) for decision in decisions]
+            rows.append(records.row(at, "decisions", str(at), {"lines": lines}))
         if self._desk.portfolio.positions and not settled.fills:
             rows.append(self._mark(at))
         if rows:
@@ -270,7 +265,7 @@ class Engine:
     def _mark(self, at: int) -> Row:
         desk = self._desk
         fields = {
-            "at": records.stamp(at),
+            "at": at,
             "cash": records.plain(desk.portfolio.cash),
             "equity": records.plain(desk.equity),
             "positions": {pair: records.plain(p.amount) for pair, p in desk.portfolio.positions.items()},
@@ -346,6 +341,10 @@ def _refuse_the_future(slice_: Slice) -> None:
 
 def _intent(message: SynthesizedTrade) -> Intent:
     return Intent(message.pair, message.side, message.at, message.mycelial_score, message.edge, message.horizon)
+
+
+def _filled(fills: Sequence[Fill]) -> list[Row]:
+    return [records.state_row(fill.order_id, fill.pair, "filled", fill.at) for fill in fills if fill.final]
 
 
 def _confirmation(fill: Fill) -> TradeConfirmation:

@@ -85,7 +85,10 @@ class Shared(NamedTuple):
 
 
 class Knobs(NamedTuple):
-    """The settings the loops need; `take` says which raw column each indicator is, `lagged` whether of the bar before."""
+    """The settings the loops need.
+
+    `take` says which raw column each indicator is, `lagged` whether it is that of the bar before.
+    """
 
     shared: Shared
     take: IntArray
@@ -162,11 +165,11 @@ def _centred_rank(values: FloatArray, seen: int, value: float) -> float:
     """Mid-rank of `value`, which is one of `values`, from -1 to 1; NaN until the window is full."""
     if seen < values.shape[0]:
         return math.nan
-    less, equal = 0, 0
+    below = 0
     for other in values:
-        less += other < value
-        equal += other == value
-    return (2.0 * less + equal) / values.shape[0] - 1.0
+        below += (2 if other < value else 0) + (1 if other == value else 0)
+    rank: float = below / values.shape[0] - 1.0
+    return rank
 
 
 @compiled
@@ -244,11 +247,25 @@ def advance_all(
 
 
 @compiled
+def _stand(table: Row, time: int, pair: int) -> None:
+    """The row before stands; before the first bar nothing is known."""
+    if time > 0:
+        table.close[time, pair] = table.close[time - 1, pair]
+        table.volatility[time, pair] = table.volatility[time - 1, pair]
+        table.features[time, pair] = table.features[time - 1, pair]
+        table.indicators[time, pair] = table.indicators[time - 1, pair]
+    else:
+        table.close[time, pair] = table.volatility[time, pair] = math.nan
+        table.features[time, pair] = math.nan
+        table.indicators[time, pair] = math.nan
+
+
+@compiled
 def fill_pair(
     memory: Memory, knobs: Knobs, pair: int, present: BoolArray, close: FloatArray, volume: FloatArray,
     grids: IntArray, raw: FloatArray, clock: FloatArray, table: Row,
 ) -> None:  # fmt: skip
-    """All bars of one pair into `table`, whose arrays are (time, pairs, ...) and arrive full of NaN.
+    """All bars of one pair into its column of `table`, whose arrays are (times, pairs, ...).
 
     `present`, `close`, `volume`, `grids` and `clock` have one entry for every time, `raw` one row for every
     present bar; where there is no bar the row before stands. `memory` has one pair.
@@ -262,11 +279,8 @@ def fill_pair(
                 clock[time], table.features[time, pair], table.indicators[time, pair],
             )  # fmt: skip
             bar += 1
-        elif time > 0:
-            table.close[time, pair] = table.close[time - 1, pair]
-            table.volatility[time, pair] = table.volatility[time - 1, pair]
-            table.features[time, pair] = table.features[time - 1, pair]
-            table.indicators[time, pair] = table.indicators[time - 1, pair]
+        else:
+            _stand(table, time, pair)
 
 
 @compiled

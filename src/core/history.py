@@ -102,12 +102,11 @@ class HistoryFeed:
         self.simulated = history.simulated or any(seen.simulated for seen in observations)
         self.history = history
         self.since = since
-        self.observations = tuple(
-            sorted(
-                (o for o in observations if o.known_at <= history.times[-1] and (since is None or o.known_at > since)),
-                key=lambda o: (o.known_at, o.moat, o.source, o.subject, o.id),
-            )
-        )
+        first, last = int(history.times[0]), int(history.times[-1])
+        said = [seen for seen in observations if seen.known_at <= last]
+        if since is not None:
+            said = [seen for seen in said if max(first, seen.known_at) > since]
+        self.observations = tuple(sorted(said, key=lambda o: (o.known_at, o.moat, o.source, o.subject, o.id)))
 
     def start_after(self, at: int) -> HistoryFeed:
         """The same feed from the first slice later than `at` on."""
@@ -144,8 +143,7 @@ class HistoryFeed:
         first = int(self.history.times[0])
         groups: dict[int, list[Observation]] = {}
         for seen in self.observations:
-            at = seen.known_at if self.since is not None else max(first, seen.known_at)
-            groups.setdefault(at, []).append(seen)
+            groups.setdefault(max(first, seen.known_at), []).append(seen)
         return [(at, tuple(group)) for at, group in groups.items()]
 
     @property

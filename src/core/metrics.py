@@ -88,7 +88,7 @@ def trade_stats(trades: Sequence[Trade], start: Decimal) -> TradeStats:
         losses=losses,
         profit=profit,
         profit_ratio=float(profit / start),
-        mean_profit_ratio=mean([float(trade.profit_ratio) for trade in trades]),
+        mean_profit_ratio=float(total(t.profit_ratio for t in trades) / len(trades)) if trades else None,
         mean_duration_ms=mean([float(trade.exit_at - trade.entry_at) for trade in trades]),
         win_ratio=wins / len(trades) if trades else None,
         profit_factor=profit_factor(profits),
@@ -146,14 +146,15 @@ def closed_equity(trades: Sequence[Trade], start: Decimal) -> tuple[IntArray, Fl
 def max_drawdown(equity: FloatArray) -> Drawdown:
     """Deepest fall of a curve (n,), n >= 1, of positive finite values: max over t of (peak_t - equity_t) / peak_t.
 
-    The first of equal falls counts; a curve that never falls has ratio 0 at position 0.
+    The first of equal falls counts, and the last of equal peaks before it; a curve that never falls has ratio 0 at
+    position 0.
 
     >>> max_drawdown(np.array([100.0, 120.0, 90.0, 130.0]))
     Drawdown(ratio=0.25, peak=1, trough=2)
     """
     peaks = np.maximum.accumulate(equity)
     trough = int(np.argmax(1.0 - equity / peaks))
-    peak = int(np.argmax(equity[: trough + 1]))
+    peak = trough - int(np.argmax(equity[trough::-1]))
     return Drawdown(float((equity[peak] - equity[trough]) / equity[peak]), peak, trough)
 
 

@@ -1,7 +1,7 @@
-"""How decisions, orders, fills and trades are written down: one plain form for files, ledger and hashes.
+"""How decisions, orders, fills and trades are written down: one plain form for files and hashes, one for the ledger.
 
-Times are ISO-8601 UTC with milliseconds, money decimal strings without exponent; a field that does not apply is
-absent.
+In files times are ISO-8601 UTC with milliseconds, money decimal strings without exponent; a field that does not apply is
+absent. Ledger rows carry the structs of `core.types` in canonical JSON, times in milliseconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from .canonical import encode
 from .clock import iso
 from .ports import Row
-from .types import Command, Decision, Fill, Order, Outcome, Trade
+from .types import Decision, Fill, Order, Trade
 
 stamp = lru_cache(maxsize=4096)(iso)
 
@@ -100,32 +100,11 @@ def trade_fields(trade: Trade) -> dict[str, Any]:
     )
 
 
-def command_fields(command: Command, at: int) -> dict[str, Any]:
-    """A command, with the slice it took effect in."""
-    return _present(
-        {
-            "at": stamp(at),
-            "command": command.kind,
-            "reason": command.reason,
-            "source": command.source,
-            "pair": command.pair,
-            "side": command.side,
-            "amount": None if command.amount is None else plain(command.amount),
-        }
-    )
+def state_row(order_id: str, pair: str, state: str, at: int) -> Row:
+    """What became of an order: open, filled, cancelled, rejected, reduced."""
+    return row(at, "order", f"{order_id}:{state}:{at}", {"id": order_id, "pair": pair, "state": state})
 
 
-def outcome_fields(outcome: Outcome) -> dict[str, Any]:
-    """What became of an order."""
-    return {
-        "order_id": outcome.order_id,
-        "pair": outcome.pair,
-        "state": outcome.state,
-        "at": stamp(outcome.at),
-        "reason": outcome.reason,
-    }
-
-
-def row(at: int, kind: str, key: str, fields: dict[str, Any]) -> Row:
-    """A ledger row with a canonical body."""
-    return Row(at, kind, f"{kind}:{key}", encode(fields))
+def row(at: int, kind: str, key: str, body: Any) -> Row:
+    """A ledger row with a canonical body: a struct of `core.types` as it stands, or plain fields."""
+    return Row(at, kind, f"{kind}:{key}", encode(body))

@@ -318,7 +318,10 @@ class CommandKind(StrEnum):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A wish from outside or from the risk guardian; journaled with the slice it takes effect in."""
+    """A wish from outside or from the risk guardian; journaled with the slice it takes effect in.
+
+    `id` ties it to the row that acknowledged it; empty where nobody waits for an acknowledgement.
+    """
 
     kind: CommandKind
     reason: str
@@ -326,6 +329,7 @@ class Command(msgspec.Struct, frozen=True):
     pair: Pair | None = None
     side: Side | None = None
     amount: Decimal | None = None
+    id: str = ""
 
 
 class Decision(msgspec.Struct, frozen=True):

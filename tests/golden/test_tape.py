@@ -12,7 +12,7 @@ from src.connectors.embedded_valkey import EmbeddedValkey
 from src.connectors.memory_ledger import MemoryLedger
 from src.connectors.redis_bus import RedisBus
 from src.core.bus import LocalBus
-from src.core.clock import SimClock, Timer, iso
+from src.core.clock import SimClock, Timer
 from src.core.engine import Report
 from src.core.history import HistoryFeed
 from src.core.ports import Bus
@@ -70,11 +70,13 @@ def test_the_ledger_holds_the_trade_to_the_last_digit(run: tuple[House, list[Rep
     assert len(own) == 1
     # in: 10.81081081 * 92.5 = 999.999999925, booked half even as 999.99999992; fee 2.6, slippage 1
     # out: 10.81081081 * 93.61 = 1011.9999999241, booked as 1011.99999992; fee 2.6312, slippage 1.012
-    assert own[0]["profit"] == "4.7568"
-    assert own[0]["fees"] == "5.2312"
-    assert own[0]["slippage"] == "2.012"
-    assert (own[0]["entry_at"], own[0]["exit_at"]) == (iso(tape.closed_at(46)), iso(tape.closed_at(52)))
+    assert own[0]["profit"] == "4.75680000"
+    assert own[0]["fees"] == "5.23120000"
+    assert own[0]["slippage"] == "2.01200000"
+    assert (own[0]["entry_at"], own[0]["exit_at"]) == (tape.closed_at(46), tape.closed_at(52))
     assert house.desk.portfolio.cash == Decimal(10_000) + Decimal(own[0]["profit"])
     assert reports[-1].equity == house.desk.portfolio.cash
-    assert len(ledger.rows("order")) == 2
+    orders = [json.loads(row.body) for row in ledger.rows("order")]
+    assert [order["side"] for order in orders if "side" in order] == ["buy", "sell"]
+    assert [order["state"] for order in orders if "state" in order].count("filled") == 2
     assert len(ledger.rows("fill")) == 2

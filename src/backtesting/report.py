@@ -1,0 +1,316 @@
+"""Shows a finished run in the terminal, in the blocks and columns that users of trading bots compare by eye."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, TextIO
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..core import metrics, records
+from ..core.clock import from_iso
+from ..core.errors import UsageError
+from ..core.metrics import TradeStats
+from ..core.timeframes import DAY_MS
+from ..core.types import Stream, Trade
+from .result import EDGE_TESTED, quote_of
+from .runs import Run
+from .summary import summary_groups
+from .text import NOTHING, duration, money, number, percent
+
+SIMULATED = "SIMULATED DATA: the market of this run was made up; it says nothing about any real market."
+BREAKDOWNS = ("day", "week", "month")
+"""What `--breakdown` offers."""
+
+_PLAIN_WIDTH = 160
+"""Columns of plain text: wide enough for the widest table, so that no cell is cut in a pipe or file."""
+
+_EPOCH_WEEKDAY = 3
+"""1970-01-01 was a Thursday, three days after the Monday that begins a week."""
+
+Block = Table | Text
+
+
+def show(run: Run, console: Console, breakdown: str | None = None) -> None:
+    """Print all blocks; `breakdown` is day, week or month."""
+    for block in blocks(run, breakdown):
+        console.print(block)
+
+
+def text(run: Run, breakdown: str | None = None) -> str:
+    """All blocks as plain text without colours."""
+    console = terminal(io.StringIO())
+    show(run, console, breakdown)
+    file = console.file
+    return file.getvalue() if isinstance(file, io.StringIO) else ""
+
+
+def terminal(file: TextIO) -> Console:
+    """A console for `file`: coloured and as wide as the terminal, or plain and wide where there is none.
+
+    Nothing in the data is read as markup.
+    """
+    if file.isatty():
+        return Console(file=file, markup=False, emoji=False, highlight=False)
+    return Console(
+        file=file,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        width=_PLAIN_WIDTH,
+        color_system=None,
+        force_terminal=False,
+        safe_box=True,
+    )
+
+
+def blocks(run: Run, breakdown: str | None = None) -> list[Block]:
+    """Everything the report shows, in order; UsageError for an unknown breakdown."""
+    shown: list[Block] = []
+    if run.result["simulated"]:
+        shown.append(Text(SIMULATED, style="bold yellow"))
+    shown += [pair_table(run), open_table(run), exit_table(run), stream_table(run), refusal_table(run)]
+    if breakdown is not None:
+        shown.append(breakdown_table(run, breakdown))
+    shown += [summary_table(run), _verdict(run.result)]
+    return shown
+
+
+def pair_table(run: Run) -> Table:
+    """BACKTESTING REPORT: closed trades of the account by pair, best first, then TOTAL."""
+    table = _stats_table("BACKTESTING REPORT", "Pair", "Trades", run)
+    rows = _by_profit(_grouped(account_trades(run), lambda trade: trade.pair, run))
+    return _filled(table, rows, metrics.trade_stats(account_trades(run), start(run)))
+
+
+def exit_table(run: Run) -> Table:
+    """EXIT REASON STATS: closed trades of the account by what closed them."""
+    table = _stats_table("EXIT REASON STATS", "Exit Reason", "Exits", run)
+    rows = _by_profit(_grouped(account_trades(run), lambda trade: trade.exit_reason, run))
+    return _filled(table, rows, metrics.trade_stats(account_trades(run), start(run)))
+
+
+def breakdown_table(run: Run, unit: str) -> Table:
+    """DAY, WEEK or MONTH BREAKDOWN: closed trades of the account by the period of their exit."""
+    if unit not in BREAKDOWNS:
+        raise UsageError(f"breakdown {unit!r}: choose {', '.join(BREAKDOWNS)}")
+    table = _stats_table(f"{unit.upper()} BREAKDOWN", unit.capitalize(), "Trades", run)
+    rows = _grouped(account_trades(run), lambda trade: period(trade.exit_at, unit), run)
+    return _filled(table, sorted(rows.items()), metrics.trade_stats(account_trades(run), start(run)))
+
+
+def open_table(run: Run) -> Table:
+    """LEFT OPEN TRADES REPORT: what is still held, marked to the last close, before the costs of leaving."""
+    table = _stats_table("LEFT OPEN TRADES REPORT (at the last close, before exit costs)", "Pair", "Trades", run)
+    positions: Sequence[Mapping[str, Any]] = run.result["open_positions"]
+    rows = [(str(held["pair"]), _open_stats([held], run)) for held in positions]
+    return _filled(table, rows, _open_stats(positions, run))
+
+
+def stream_table(run: Run) -> Table:
+    """STREAMS: the three books, the edge-tested one, and holding the market, side by side."""
+    quote = quote_of(run.result["pairs"])
+    table = _table(
+        "STREAMS (closed trades on the same start equity; Sharpe of daily equity)",
+        (
+            "Stream",
+            "Ideas",
+            "Trades",
+            "Win %",
+            "Tot Profit %",
+            "Max Drawdown %",
+            "Profit Factor",
+            "Sharpe",
+            _of("Fees", quote),
+        ),
+    )
+    result = run.result
+    for name in Stream:
+        table.add_row(*_stream_row(name.value, result["streams"][name.value], result["ideas"].get(name.value)))
+    table.add_row(*_stream_row("mycelial, edge above cost", result[EDGE_TESTED], None))
+    table.add_section()
+    table.add_row(*_stream_row("buy and hold (equal stakes, no costs)", result["buy_and_hold"], None))
+    return table
+
+
+def _stream_row(name: str, figures: Mapping[str, Any], ideas: int | None) -> list[str | Text]:
+    return [
+        name,
+        NOTHING if ideas is None else str(ideas),
+        str(figures.get("trades", NOTHING)),
+        percent(figures.get("win_ratio"), 1),
+        _coloured(percent(figures["total_profit_ratio"]), figures["total_profit_ratio"]),
+        percent(figures["max_drawdown_ratio"]),
+        number(figures.get("profit_factor")),
+        number(figures["sharpe"]),
+        money(figures["fees"]) if "fees" in figures else NOTHING,
+    ]
+
+
+def refusal_table(run: Run) -> Table:
+    """REFUSALS: why ideas and orders were turned away, most often first, and who abstained."""
+    table = _table("REFUSALS", ("Reason", "Count"))
+    refusals: Mapping[str, int] = run.result["refusals"]
+    for reason, count in sorted(refusals.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(reason, str(count))
+    table.add_section()
+    table.add_row("TOTAL", str(sum(refusals.values())))
+    return table
+
+
+def summary_table(run: Run) -> Table:
+    """SUMMARY METRICS: two columns, groups separated by an empty row."""
+    table = _table("SUMMARY METRICS", ("Metric", "Value"))
+    for place, group in enumerate(summary_groups(run)):
+        if place:
+            table.add_row("", "")
+        for name, value in group:
+            table.add_row(name, value)
+    return table
+
+
+def comparison_table(runs: Sequence[Run]) -> Table:
+    """STRATEGY SUMMARY: the accounts of several runs, a row each."""
+    table = _table("STRATEGY SUMMARY", (*_columns("Run", "Trades", ""), "Drawdown %", "Market %", "Data"))
+    for run in runs:
+        stats = metrics.trade_stats(account_trades(run), start(run))
+        account = run.result["account"]
+        table.add_row(
+            *_stats_cells(str(run.result["run_id"]), stats),
+            percent(account["max_drawdown_ratio"]),
+            percent(run.result["market_change_ratio"]),
+            "simulated" if run.result["simulated"] else "recorded",
+        )
+    return table
+
+
+def pairs_csv(run: Run) -> str:
+    """The rows of the first table as CSV with raw numbers; empty where a figure is not defined."""
+    file = io.StringIO()
+    names = TradeStats.__struct_fields__
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(["pair", *names])
+    for pair, stats in _by_profit(_grouped(account_trades(run), lambda trade: trade.pair, run)):
+        values = (getattr(stats, name) for name in names)
+        rows.writerow([pair, *(records.plain(value) if isinstance(value, Decimal) else value for value in values)])
+    return file.getvalue()
+
+
+def account_trades(run: Run) -> list[Trade]:
+    """Closed trades of the account, in order of exit."""
+    return sorted(run.trades.get(Stream.SYNTHESIZED.value, []), key=lambda trade: trade.exit_at)
+
+
+def start(run: Run) -> Decimal:
+    """The start equity."""
+    return Decimal(repr(run.result["account"]["start_equity"]))
+
+
+def period(at: int, unit: str) -> str:
+    """The day, week (named by its Monday) or month that an instant closes; midnight belongs to the day before.
+
+    >>> period(from_iso("2024-01-08"), "day"), period(from_iso("2024-01-08"), "week")
+    ('2024-01-07', '2024-01-01')
+    """
+    day = metrics.day_of(at)
+    if unit == "week":
+        day -= (day + _EPOCH_WEEKDAY) % 7
+    code = "M" if unit == "month" else "D"
+    return str(np.datetime64(day * DAY_MS, "ms").astype(f"datetime64[{code}]"))
+
+
+def _grouped(trades: Iterable[Trade], key: Callable[[Trade], str], run: Run) -> dict[str, TradeStats]:
+    groups: dict[str, list[Trade]] = {}
+    for trade in trades:
+        groups.setdefault(key(trade), []).append(trade)
+    return {name: metrics.trade_stats(group, start(run)) for name, group in groups.items()}
+
+
+def _by_profit(rows: Mapping[str, TradeStats]) -> list[tuple[str, TradeStats]]:
+    return sorted(rows.items(), key=lambda item: (-item[1].profit, item[0]))
+
+
+def _open_stats(positions: Sequence[Mapping[str, Any]], run: Run) -> TradeStats:
+    profits = [Decimal(repr(held["profit"])) for held in positions]
+    end = from_iso(run.result["timerange"][1]) if positions else 0
+    profit = metrics.total(profits)
+    wins, losses = sum(p > 0 for p in profits), sum(p < 0 for p in profits)
+    return TradeStats(
+        trades=len(profits),
+        wins=wins,
+        draws=len(profits) - wins - losses,
+        losses=losses,
+        profit=profit,
+        profit_ratio=float(profit / start(run)),
+        mean_profit_ratio=metrics.mean([held["profit"] / held["cost"] for held in positions]),
+        mean_duration_ms=metrics.mean([float(end - from_iso(held["opened_at"])) for held in positions]),
+        win_ratio=wins / len(profits) if profits else None,
+        profit_factor=metrics.profit_factor(profits),
+        fees=Decimal(0),
+        slippage=Decimal(0),
+    )
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.ASCII2)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", overflow="fold")
+    return table
+
+
+def _columns(name: str, count: str, quote: str) -> tuple[str, ...]:
+    return (
+        name,
+        count,
+        "Avg Profit %",
+        _of("Tot Profit", quote),
+        "Tot Profit %",
+        "Avg Duration",
+        "Win  Draw  Loss  Win%",
+    )
+
+
+def _of(name: str, quote: str) -> str:
+    return f"{name} {quote}".rstrip()
+
+
+def _stats_table(title: str, name: str, count: str, run: Run) -> Table:
+    return _table(title, _columns(name, count, quote_of(run.result["pairs"])))
+
+
+def _filled(table: Table, rows: Iterable[tuple[str, TradeStats]], total: TradeStats) -> Table:
+    for name, stats in rows:
+        table.add_row(*_stats_cells(name, stats))
+    table.add_section()
+    table.add_row(*_stats_cells("TOTAL", total))
+    return table
+
+
+def _stats_cells(name: str, stats: TradeStats) -> list[str | Text]:
+    share = percent(stats.win_ratio, 1)
+    return [
+        name,
+        str(stats.trades),
+        percent(stats.mean_profit_ratio),
+        _coloured(money(stats.profit), stats.profit),
+        percent(stats.profit_ratio),
+        duration(stats.mean_duration_ms),
+        f"{stats.wins:>4}  {stats.draws:>4}  {stats.losses:>4} {share:>5}",
+    ]
+
+
+def _coloured(shown: str, value: float | Decimal | None) -> Text:
+    return Text(shown, style="" if not value else "red" if value < 0 else "green")
+
+
+def _verdict(result: Mapping[str, Any]) -> Text:
+    account = result["account"]
+    lost = account["end_equity"] < account["start_equity"]
+    return Text(result["verdict"], style="bold red" if lost else "bold")

@@ -1,0 +1,56 @@
+"""What several commands share: settings, data folder, state folder, and how results are printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..connectors.config_files import Loaded, load
+from ..core.errors import UsageError
+
+DEFAULT_STATE = Path("state") / "paper"
+
+
+def settings(config: Path | None, env: str | None, sets: Sequence[str]) -> Loaded:
+    """The settings in force."""
+    return load(config, env, os.environ, sets)
+
+
+def data_folder(given: Path | None) -> Path:
+    """The data folder: --data, else MYCELIAL_DATA; UsageError when neither is given."""
+    named = given or (Path(os.environ["MYCELIAL_DATA"]) if os.environ.get("MYCELIAL_DATA") else None)
+    if named is None:
+        raise UsageError("no data folder: give --data DIR or set MYCELIAL_DATA")
+    return named
+
+
+def split(pairs: str | None) -> list[str] | None:
+    """`BTC/USDT,ETH/USDT` as a list; None stays None. UsageError for an empty name."""
+    if pairs is None:
+        return None
+    names = [name.strip().upper() for name in pairs.split(",")]
+    if not all(names):
+        raise UsageError(f"--pairs {pairs!r}: an empty name; write BTC/USDT,ETH/USDT")
+    return names
+
+
+def out(text: str) -> None:
+    """A line on stdout: results."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str) -> None:
+    """A line on stderr: everything that is not a result."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def out_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    out(msgspec.json.encode(value).decode())

@@ -1,0 +1,97 @@
+"""Which market a run sees: the simulated one, or recorded days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from ..backtesting.simulated_market import SimulatedMarket
+from ..connectors.history import load_history
+from ..core.config import Settings
+from ..core.errors import UsageError
+from ..core.history import HistoryFeed, SliceDigest
+from ..core.timeframes import DAY_MS, TimeRange, parse_timerange, timeframe_name
+from ..core.types import Pair, Slice
+from . import common, data
+from .options import ProcessOptions
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A feed with what a run must know of it. Up to `history_ends` (UTC ms) it passes at full speed."""
+
+    feed: SimulatedMarket | HistoryFeed
+    name: str
+    history_ends: int
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs in their order."""
+        return self.feed.pairs
+
+    @property
+    def interval_ms(self) -> int:
+        """The base interval."""
+        return self.feed.interval_ms
+
+    @property
+    def timeframe(self) -> str:
+        """The base interval as people write it."""
+        return timeframe_name(self.feed.interval_ms)
+
+    def after(self, at: int | None) -> Iterable[Slice]:
+        """The slices after `at`, all of them where it is None."""
+        return self.feed if at is None else self.feed.start_after(at)
+
+
+def open_source(options: ProcessOptions, settings: Settings) -> Source:
+    """The simulated market, or a replay of recorded days; UsageError where neither fits."""
+    name = options.feed or ("simulated" if options.data is None else "replay")
+    if name == "simulated":
+        return _simulated(options, settings)
+    if name == "replay":
+        return _replay(options)
+    if name == "kraken":
+        raise UsageError("--feed kraken: this version has no exchange feed; use --feed simulated, or --data DIR")
+    raise UsageError(f"--feed {name!r}: write simulated, replay or kraken")
+
+
+def _simulated(options: ProcessOptions, settings: Settings) -> Source:
+    for flag in ("data", "venue", "timeframe", "pairs", "timerange"):
+        if getattr(options, flag) is not None:
+            raise UsageError(f"--{flag} belongs to recorded data; the simulated market is set by --set simulated.*")
+    market = SimulatedMarket(settings.simulated, options.seed)
+    return Source(market, "simulated", market.start_ms + settings.simulated.history_days * DAY_MS)
+
+
+def _replay(options: ProcessOptions) -> Source:
+    folder: Path = common.data_folder(options.data)
+    venue = options.venue or data.only_venue(folder)
+    timerange = TimeRange() if options.timerange is None else parse_timerange(options.timerange)
+    history = load_history(folder, venue, options.timeframe or "1h", common.split(options.pairs), timerange)
+    return Source(HistoryFeed(history), "replay", 0)
+
+
+def digested(slices: Iterable[Slice], digest: SliceDigest) -> Iterator[Slice]:
+    """The same slices, each added to the hash of what was yielded."""
+    for slice_ in slices:
+        digest.update(slice_)
+        yield slice_
+
+
+def speed_of(text: str) -> float | None:
+    """`60x` as 60.0, `max` as None; UsageError otherwise.
+
+    >>> speed_of("60x"), speed_of("max")
+    (60.0, None)
+    """
+    if text == "max":
+        return None
+    try:
+        speed = float(text.removesuffix("x"))
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise UsageError(f"--speed {text!r}: write 1x, 60x or max")
+    return speed

@@ -1,0 +1,206 @@
+"""`mycelial run`: the long-running process, from start or restart to a drained end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from ..backtesting import result as results
+from ..backtesting.recorder import Recorder
+from ..connectors.control import ControlServer
+from ..connectors.sqlite_ledger import LedgerReader, SqliteSink
+from ..connectors.state_folder import StateFolder
+from ..core import checkpoint, records
+from ..core.clock import SimClock, Timer, iso
+from ..core.config import Settings
+from ..core.errors import UsageError
+from ..core.history import SliceDigest
+from ..core.types import Command, CommandKind, Slice
+from ..services.commands import command_handlers
+from ..services.recovery import catch_up, commands_by_slice
+from ..services.runner import Pace, Runner
+from ..services.writer import Writer
+from ..wiring import Plan, build
+from . import buses, common
+from .feeds import Source, digested, open_source, speed_of
+from .options import ProcessOptions
+from .outcome import new_run_id, result_of
+from .progress import Progress
+from .status import Board
+
+_REFUSED_MODES = {
+    "live": "--mode live needs the verdict of the promotion gate and an exchange; this version has neither: use paper",
+    "advise": "--mode advise comes with the order path; use paper",
+}
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """What an earlier process left: state, how far the journal goes, commands, and those not carried out yet."""
+
+    state: dict[str, Any] | None
+    until: int
+    commands: tuple[tuple[int, Command], ...]
+    pending: tuple[Command, ...]
+
+
+def run(options: ProcessOptions) -> None:
+    """Run until the feed ends, `mycelial stop`, Ctrl-C or SIGTERM; then print the result."""
+    settings = common.settings(options.config, options.env, options.sets).settings
+    mode = options.mode or settings.run.mode
+    if mode in _REFUSED_MODES:
+        raise UsageError(_REFUSED_MODES[mode])
+    if mode != "paper":
+        raise UsageError(f"--mode {mode!r}: write advise, paper or live")
+    speed = speed_of(options.speed or settings.run.speed)
+    source = open_source(options, settings)
+    with ExitStack() as stack:
+        folder = stack.enter_context(StateFolder.open(options.state or Path("state") / mode, mode))
+        result = _Session(options, settings, source, folder, stack).run(mode, speed)
+    _print(result, options)
+
+
+class _Session:
+    """One life of the process: everything it opens is closed by `stack`, in reverse order."""
+
+    def __init__(
+        self, options: ProcessOptions, settings: Settings, source: Source, folder: StateFolder, stack: ExitStack
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._source = source
+        self._folder = folder
+        self._timer = Timer()
+        identity = {
+            "cash": records.plain(settings.account.start_quote),
+            "feed": source.name,
+            "interval_ms": source.interval_ms,
+            "pairs": list(source.pairs),
+            "seed": options.seed,
+        }
+        self._run_id = new_run_id()
+        sink = SqliteSink(folder.ledger_path, settings.ledger, mode=folder.mode, ledger_id=self._run_id)
+        self._ledger = Writer(sink, settings.ledger, self._timer)
+        stack.callback(self._ledger.close)
+        self._remembered = _remember(folder.ledger_path, settings, identity)
+        self._ledger.append([records.row(0, "start", "0", identity)], durable=True).wait()
+        clock = SimClock()
+        bus = buses.open_bus(options.bus, clock, settings.bus)
+        stack.callback(bus.close)
+        self._bus_url = bus.url
+        plan = Plan(source.pairs, source.interval_ms, options.seed)
+        self._house = build(settings, plan, clock, bus.bus, self._ledger, timer=self._timer)
+        self._stack = stack
+
+    def run(self, mode: str, speed: float | None) -> dict[str, Any]:
+        """Recover, open the socket, walk, save; the result."""
+        house, timer = self._house, self._timer
+        self._greet(mode, speed)
+        slices = self._recover()
+        recorder = Recorder()
+        board = Board(house, self._ledger, mode, self._source, self._bus_url)
+        pace = Pace(speed, timer, self._source.history_ends)
+        progress = self._stack.enter_context(
+            Progress(house.engine, timer, None, self._source.feed.simulated, self._options.json)
+        )
+        progress.paced_from = self._source.history_ends
+        observers = (recorder.take, board, progress)
+        runner = Runner(house.engine, self._ledger, timer, pace, observers, self._settings.ledger.checkpoint_seconds)
+        self._open_socket(runner, board)
+        digest = SliceDigest(self._source.pairs, self._source.interval_ms)
+        started = timer.seconds()
+        with _signals(runner):
+            runner.run(digested(slices, digest))
+        return result_of(house, recorder, self._run_id, mode, timer.seconds() - started, digest.hexdigest())
+
+    def _recover(self) -> Iterable[Slice]:
+        """Take up where an earlier process ended; the slices that are left."""
+        remembered, engine = self._remembered, self._house.engine
+        start: int | None = None
+        if remembered.state is not None:
+            engine.restore(remembered.state)
+            start = remembered.state["at"]
+        slices = iter(self._source.after(start))
+        if remembered.until > (start or 0):
+            count, taken = catch_up(engine, slices, remembered.until, commands_by_slice(remembered.commands))
+            common.say(f"caught up over {count} slices, to {iso(remembered.until)}")
+            slices = slices if taken is None else chain((taken,), slices)
+        elif start is not None:
+            common.say(f"goes on after {iso(start)}")
+        for command in remembered.pending:
+            engine.inbox.put(command)
+        return slices
+
+    def _open_socket(self, runner: Runner, board: Board) -> None:
+        def accept(command: Command) -> None:
+            """Durable first; then it waits for the next slice."""
+            numbered = msgspec.structs.replace(command, id=uuid4().hex)
+            row = records.row(self._house.clock.now_ms(), "asked", numbered.id, numbered)
+            self._ledger.append([row], durable=True).wait()
+            self._house.engine.inbox.put(numbered)
+            if command.kind is CommandKind.STOP:
+                runner.stop.set()
+
+        handlers = command_handlers(lambda command: None, accept, board.status, self._source.pairs)
+        server = ControlServer(self._folder.socket_path, handlers)
+        self._stack.callback(server.close)
+
+    def _greet(self, mode: str, speed: float | None) -> None:
+        market = "SIMULATED market: every price is made up" if self._source.feed.simulated else "recorded days"
+        pace = "as fast as it can" if speed is None else f"{speed:g}x"
+        common.say(f"mycelial {mode} | {market} | {len(self._source.pairs)} pairs, {self._source.timeframe} | {pace}")
+        common.say(f"state {self._folder.path} | bus {self._bus_url or 'inside the process'} | Ctrl-C drains and stops")
+
+
+def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remembered:
+    """What the ledger says of earlier processes; UsageError when it was another run."""
+    reader = LedgerReader(path, settings.ledger)
+    for row in reader.rows("start"):
+        _refuse_other_run(path, msgspec.json.decode(row.body), identity)
+    saved = reader.checkpoint()
+    tail = reader.tail(1)
+    commands = tuple((row.at, msgspec.json.decode(row.body, type=Command)) for row in reader.rows("command"))
+    done = {command.id for _, command in commands}
+    asked = (msgspec.json.decode(row.body, type=Command) for row in reader.rows("asked"))
+    return Remembered(
+        state=None if saved is None else checkpoint.load(saved[1]),
+        until=max((row.at for row in tail), default=0),
+        commands=commands,
+        pending=tuple(c for c in asked if c.id not in done and c.kind is not CommandKind.STOP),
+    )
+
+
+def _refuse_other_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    differing = [name for name in sorted(now) if before.get(name) != now[name]]
+    if differing:
+        told = "; ".join(f"{name} was {before.get(name)!r}, is {now[name]!r}" for name in differing)
+        raise UsageError(f"{path}: belongs to another run ({told}); use another --state, or the same arguments")
+
+
+@contextmanager
+def _signals(runner: Runner) -> Iterator[None]:
+    """Ctrl-C and SIGTERM drain instead of tearing down."""
+
+    def drain(number: int, frame: object) -> None:
+        runner.stop.set()
+
+    before = {number: signal.signal(number, drain) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print(result: dict[str, Any], options: ProcessOptions) -> None:
+    if options.json:
+        common.out_json(result)
+    else:
+        common.out(str(result["verdict"]))
+        common.out(results.to_json(result).decode().rstrip())

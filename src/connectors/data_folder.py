@@ -1,0 +1,236 @@
+"""Says what a data folder holds, and brings bars of other programs into it, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow.parquet as pq
+
+from ..core.clock import iso
+from ..core.errors import DataError, NotFound, UsageError
+from ..core.history import BarColumns
+from ..core.timeframes import timeframe_ms
+from ..core.types import Pair
+from .bar_files import BAR_COLUMNS, check_bars, gaps, read_parquet, write_parquet
+from .foreign_files import read_foreign
+from .history import bar_path, pair_of_stem
+from .observations import ObservationFile, UnknownFile, observation_paths, read_observation_file
+
+_FREQTRADE_NAME = re.compile(r"([A-Za-z0-9.]+)_([A-Za-z0-9.]+)-([0-9]+[smhd])")
+
+
+class BarFile(msgspec.Struct, frozen=True):
+    """One file of bars. `first` and `last` are opens (UTC ms), `last` of the last bar; `sha256` that of the file.
+
+    `missing` counts bars that are absent between the first and the last, `longest_gap` the longest run of them.
+    `problem` is the reason why the file cannot be believed; the figures are then zero.
+    """
+
+    path: str
+    venue: str
+    timeframe: str
+    pair: Pair
+    sha256: str
+    rows: int = 0
+    first: int | None = None
+    last: int | None = None
+    missing: int = 0
+    longest_gap: int = 0
+    problem: str | None = None
+
+
+class DataListing(msgspec.Struct, frozen=True):
+    """What a data folder holds."""
+
+    folder: str
+    bars: tuple[BarFile, ...]
+    observations: tuple[ObservationFile, ...]
+    unknown: tuple[UnknownFile, ...]
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What became of one file: bars read, bars that were new, bars now in the target; `first`, `last` opens in ms."""
+
+    source: str
+    target: str
+    pair: Pair
+    timeframe: str
+    read: int
+    added: int
+    total: int
+    first: int
+    last: int
+    missing: int
+
+
+class ImportReport(msgspec.Struct, frozen=True):
+    """The files that were imported and those that were not, with the reason."""
+
+    imported: tuple[Imported, ...]
+    unknown: tuple[UnknownFile, ...]
+
+
+def list_data(data_dir: Path) -> DataListing:
+    """Every file of the folder, in order of name; NotFound when there is no such folder or it is empty.
+
+    A file that cannot be believed is listed with its problem and hides nothing else.
+    """
+    if not data_dir.is_dir():
+        raise NotFound(f"{data_dir}: no such folder; give --data, or import-data into it")
+    bars, observations, unknown = [], [], []
+    for path in sorted(path for path in data_dir.rglob("*") if path.is_file()):
+        if path.relative_to(data_dir).parts[0] == "observations":
+            continue
+        found = _bar_file(path, data_dir)
+        if isinstance(found, BarFile):
+            bars.append(found)
+        else:
+            unknown.append(found)
+    for path in observation_paths(data_dir):
+        seen = _observation_file(path)
+        if isinstance(seen, ObservationFile):
+            observations.append(seen)
+        else:
+            unknown.append(seen)
+    if not (bars or observations or unknown):
+        raise NotFound(f"{data_dir}: the folder is empty; fill it with import-data")
+    return DataListing(str(data_dir), tuple(bars), tuple(observations), tuple(unknown))
+
+
+def _bar_file(path: Path, data_dir: Path) -> BarFile | UnknownFile:
+    parts = path.relative_to(data_dir).parts
+    pair = pair_of_stem(path.stem)
+    if len(parts) != 4 or parts[0] != "ohlcv" or path.suffix != ".parquet" or pair is None:
+        return UnknownFile(str(path), "neither ohlcv/VENUE/TIMEFRAME/BASE-QUOTE.parquet nor an observation")
+    venue, timeframe = parts[1], parts[2]
+    try:
+        interval_ms = timeframe_ms(timeframe)
+    except UsageError as error:
+        return UnknownFile(str(path), str(error))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        bars = read_parquet(path)
+        check_bars(bars, interval_ms, path)
+    except DataError as error:
+        return BarFile(str(path), venue, timeframe, pair, sha256, problem=str(error))
+    missing, longest = gaps(bars.opened, interval_ms)
+    first, last = int(bars.opened[0]), int(bars.opened[-1])
+    return BarFile(str(path), venue, timeframe, pair, sha256, len(bars.opened), first, last, missing, longest)
+
+
+def _observation_file(path: Path) -> ObservationFile | UnknownFile:
+    try:
+        found = read_observation_file(path)
+    except DataError as error:
+        return UnknownFile(str(path), str(error))
+    return found if isinstance(found, UnknownFile) else found[0]
+
+
+def import_data(
+    source: Path, data_dir: Path, venue: str, timeframe: str | None = None, pair: str | None = None
+) -> ImportReport:
+    """Bring one file, or every file below a folder, into ohlcv/`venue` of `data_dir`.
+
+    Pair and timeframe come from the arguments, else from the name: BTC_USDT-1h.feather as Freqtrade writes it, or
+    BTC-USDT.csv with `timeframe`. Bars that are there already are left as they are; where old and new bars of one
+    time disagree the import is refused with DataError and the target is as before. Running it again adds nothing.
+    """
+    if not source.exists():
+        raise NotFound(f"{source}: no such file or folder to import")
+    if not venue or any(mark in venue for mark in "/\\") or venue.startswith("."):
+        raise UsageError(f"venue {venue!r}: write a plain name, for instance binance")
+    if source.is_file():
+        target_pair, target_timeframe = _named(source, timeframe, pair)
+        return ImportReport((_import_file(source, data_dir, venue, target_timeframe, target_pair),), ())
+    if pair is not None:
+        raise UsageError(f"{source} is a folder: leave the pair out, the names of the files say it")
+    return _import_folder(source, data_dir, venue, timeframe)
+
+
+def _import_folder(source: Path, data_dir: Path, venue: str, timeframe: str | None) -> ImportReport:
+    imported, unknown = [], []
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        try:
+            target_pair, target_timeframe = _named(path, timeframe, None)
+        except UsageError as error:
+            unknown.append(UnknownFile(str(path), str(error)))
+            continue
+        imported.append(_import_file(path, data_dir, venue, target_timeframe, target_pair))
+    if not imported:
+        raise NotFound(f"{source}: no file of bars, such as BTC_USDT-1h.feather or BTC-USDT.csv")
+    return ImportReport(tuple(imported), tuple(unknown))
+
+
+def _named(path: Path, timeframe: str | None, pair: str | None) -> tuple[Pair, str]:
+    if path.suffix not in (".csv", ".feather", ".parquet"):
+        raise UsageError(f"{path}: bars can be imported from .csv, .feather and .parquet")
+    match = _FREQTRADE_NAME.fullmatch(path.stem)
+    said_pair = Pair(f"{match[1]}/{match[2]}") if match else pair_of_stem(path.stem)
+    said_timeframe = match[3] if match else None
+    if timeframe and said_timeframe and timeframe != said_timeframe:
+        raise UsageError(f"{path}: its name says {said_timeframe}, not {timeframe}; leave the timeframe out")
+    found_pair, found_timeframe = pair or said_pair, timeframe or said_timeframe
+    if found_pair is None:
+        raise UsageError(f"{path}: its name says no pair; give --pair BASE/QUOTE or name it BASE_QUOTE-1h")
+    if found_timeframe is None:
+        raise UsageError(f"{path}: its name says no timeframe; give --timeframe, for instance 1h")
+    return Pair(found_pair), found_timeframe
+
+
+def _import_file(source: Path, data_dir: Path, venue: str, timeframe: str, pair: Pair) -> Imported:
+    interval_ms = timeframe_ms(timeframe)
+    target = bar_path(data_dir, venue, timeframe, pair)
+    new, first_row = read_foreign(source)
+    check_bars(new, interval_ms, source, first_row)
+    merged, old_rows = new, 0
+    if target.exists():
+        old = _existing(target, interval_ms)
+        merged, old_rows = merge(old, new, target, source), len(old.opened)
+    if len(merged.opened) != old_rows:
+        write_parquet(target, merged)
+    total = len(merged.opened)
+    return Imported(
+        str(source),
+        str(target),
+        pair,
+        timeframe,
+        len(new.opened),
+        total - old_rows,
+        total,
+        int(merged.opened[0]),
+        int(merged.opened[-1]),
+        gaps(merged.opened, interval_ms)[0],
+    )
+
+
+def _existing(target: Path, interval_ms: int) -> BarColumns:
+    old = read_parquet(target)
+    check_bars(old, interval_ms, target)
+    further = [name for name in pq.read_schema(target).names if name not in BAR_COLUMNS]
+    if further:
+        raise UsageError(f"{target}: has the columns {', '.join(further)}, which a merge would lose; use another venue")
+    return old
+
+
+def merge(old: BarColumns, new: BarColumns, target: Path, source: Path) -> BarColumns:
+    """Both in order of time; DataError when a bar of one time has other numbers in the other."""
+    _, here, there = np.intersect1d(old.opened, new.opened, assume_unique=True, return_indices=True)
+    for name, mine, theirs in zip(BAR_COLUMNS[1:], old.values(), new.values(), strict=True):
+        differ = mine[here] != theirs[there]
+        if differ.any():
+            first = int(np.argmax(differ))
+            at = iso(int(old.opened[here[first]]))
+            raise DataError(
+                f"{source}: {name} {theirs[there[first]]} at {at} disagrees with {mine[here[first]]} in {target}; "
+                f"remove one of the two or import under another venue"
+            )
+    fresh = ~np.isin(new.opened, old.opened, assume_unique=True)
+    opened = np.concatenate([old.opened, new.opened[fresh]])
+    order = np.argsort(opened)
+    pairs = zip(old.values(), new.values(), strict=True)
+    open_, high, low, close, volume = (np.concatenate([mine, theirs[fresh]])[order] for mine, theirs in pairs)
+    return BarColumns(opened[order], open_, high, low, close, volume)

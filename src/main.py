@@ -1,0 +1,326 @@
+"""The command line: parses, calls the command's module, prints, and turns errors into exit codes.
+
+Nothing heavy is imported here: `--help` must answer at once, so each command imports its module when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from .core.errors import MycelialError, UsageError
+
+_USAGE = UsageError.exit_code
+
+app = typer.Typer(
+    name="mycelial",
+    help="A swarm that researches and trades crypto markets, and says what it is worth.",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; default: the shipped one.")]
+Env = Annotated[str | None, typer.Option("--env", help="Overlay: dev, prod or test.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="One value: A.B=V. May be repeated.")]
+State = Annotated[Path | None, typer.Option("--state", help="State folder; default: state/paper.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Data folder; default: MYCELIAL_DATA.")]
+Seed = Annotated[int, typer.Option("--seed", help="Root of every random stream.")]
+Pairs = Annotated[str | None, typer.Option("--pairs", help="BTC/USDT,ETH/USDT; default: all there are.")]
+Timerange = Annotated[str | None, typer.Option("--timerange", help="20220101-20220701, half open, UTC.")]
+
+
+@app.callback(invoke_without_command=True)
+def _default(context: typer.Context) -> None:
+    """Without a command: run."""
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@app.command()
+def run(
+    mode: Annotated[str | None, typer.Option(help="advise, paper or live.")] = None,
+    feed: Annotated[str | None, typer.Option(help="simulated, replay or kraken.")] = None,
+    data: Data = None,
+    venue: Annotated[str | None, typer.Option(help="Venue of the data folder.")] = None,
+    timeframe: Annotated[str | None, typer.Option(help="Bar length of the data.")] = None,
+    pairs: Pairs = None,
+    timerange: Timerange = None,
+    speed: Annotated[str | None, typer.Option(help="1x, 60x or max.")] = None,
+    bus: Annotated[str, typer.Option(help="embedded, local or redis://...")] = "embedded",
+    state: State = None,
+    seed: Seed = 7,
+    config: ConfigFile = None,
+    env: Env = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """The long-running process: paper trading on the simulated market unless told otherwise."""
+    from .commands import run as command
+    from .commands.options import ProcessOptions
+
+    command.run(
+        ProcessOptions(
+            mode=mode,
+            feed=feed,
+            data=data,
+            venue=venue,
+            timeframe=timeframe,
+            pairs=pairs,
+            timerange=timerange,
+            speed=speed,
+            bus=bus,
+            state=state,
+            seed=seed,
+            config=config,
+            env=env,
+            sets=tuple(sets or ()),
+            json=json,
+        )
+    )
+
+
+@app.command()
+def backtest(
+    data: Data = None,
+    venue: Annotated[str | None, typer.Option(help="Venue; default: the only one there is.")] = None,
+    timeframe: Annotated[str, typer.Option(help="Bar length, for instance 1h.")] = "1h",
+    pairs: Pairs = None,
+    timerange: Timerange = None,
+    seed: Seed = 7,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: runs/RUN_ID.")] = None,
+    bus: Annotated[str, typer.Option(help="local, or embedded: a server of its own.")] = "local",
+    breakdown: Annotated[str | None, typer.Option(help="day, week or month.")] = None,
+    config: ConfigFile = None,
+    env: Env = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """Replay history through the same model."""
+    from .commands import backtest as command
+    from .commands.options import BacktestOptions
+
+    command.run(
+        BacktestOptions(
+            data=data,
+            venue=venue,
+            timeframe=timeframe,
+            pairs=pairs,
+            timerange=timerange,
+            seed=seed,
+            out=out,
+            bus=bus,
+            breakdown=breakdown,
+            config=config,
+            env=env,
+            sets=tuple(sets or ()),
+            json=json,
+        )
+    )
+
+
+@app.command("list-data")
+def list_data(data: Data = None, json: Json = False) -> None:
+    """What the data folder holds: ranges, gaps, hashes."""
+    from .commands import data as command
+
+    command.list_data(data, json)
+
+
+@app.command("import-data")
+def import_data(
+    source: Annotated[Path, typer.Argument(help="A CSV, Parquet or Freqtrade feather file, or a folder of them.")],
+    venue: Annotated[str, typer.Option(help="Where it is filed.")],
+    timeframe: Annotated[str, typer.Option(help="Its bar length.")],
+    pair: Annotated[str | None, typer.Option(help="BASE/QUOTE; default: from the file's name.")] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Bring bars of your own into the data folder."""
+    from .commands import data as command
+
+    command.import_data(source, venue, timeframe, pair, data, json)
+
+
+@app.command()
+def census(
+    state: State = None,
+    pairs: Pairs = None,
+    config: ConfigFile = None,
+    env: Env = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """The population by class and pair: of the running process, or of a run with these settings."""
+    from .commands import census as command
+
+    command.run(state, pairs, config, env, tuple(sets or ()), json)
+
+
+@app.command()
+def tap(
+    pattern: Annotated[
+        str, typer.Argument(help="Channel pattern, for instance '*' or 'baseline-trade-ideas:*'.")
+    ] = "*",
+    url: Annotated[str | None, typer.Option(help="redis://...; default: the embedded server's.")] = None,
+    count: Annotated[int | None, typer.Option(help="Stop after so many messages.")] = None,
+    config: ConfigFile = None,
+    env: Env = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """Messages of the running bus, live and readable."""
+    from .commands import tap as command
+
+    command.run(pattern, url, count, config, env, tuple(sets or ()), json)
+
+
+@app.command()
+def status(state: State = None, json: Json = False) -> None:
+    """How the running process stands."""
+    from .commands import control as command
+
+    command.status(state, json)
+
+
+@app.command()
+def halt(reason: Annotated[str, typer.Argument(help="Why.")], state: State = None, json: Json = False) -> None:
+    """No new entries from the next slice on; exits and marks go on."""
+    from .commands import control as command
+
+    command.ask(state, "halt", json, reason=reason)
+
+
+@app.command()
+def resume(reason: Annotated[str, typer.Argument(help="Why.")], state: State = None, json: Json = False) -> None:
+    """Clear a halt."""
+    from .commands import control as command
+
+    command.ask(state, "resume", json, reason=reason)
+
+
+@app.command()
+def stop(state: State = None, json: Json = False) -> None:
+    """Drain and end the running process."""
+    from .commands import control as command
+
+    command.ask(state, "stop", json)
+
+
+@app.command()
+def flatten(
+    pair: Annotated[str | None, typer.Argument(help="One pair; default: all.")] = None,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Close the position of a pair, or all, at the next bar."""
+    from .commands import control as command
+
+    command.ask(state, "flatten", json, pair=pair)
+
+
+@app.command()
+def order(
+    pair: Annotated[str, typer.Argument()],
+    side: Annotated[str, typer.Argument(help="buy or sell")],
+    amount: Annotated[str, typer.Argument(help="In base units.")],
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """An order by hand; it passes the same gate as everything else."""
+    from .commands import control as command
+
+    command.ask(state, "order", json, pair=pair, side=side, amount=amount)
+
+
+@app.command("show-config")
+def show_config(
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each value came from.")] = False,
+    config: ConfigFile = None,
+    env: Env = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """Every value in force; secrets hidden."""
+    from .commands import settings as command
+
+    command.show(origin, config, env, tuple(sets or ()), json)
+
+
+@app.command()
+def doctor(
+    state: State = None,
+    data: Data = None,
+    config: ConfigFile = None,
+    env: Env = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """Every dependency with ok, warn or fail, and the remedy."""
+    from .commands import doctor as command
+
+    command.run(state, data, config, env, tuple(sets or ()), json)
+
+
+@app.command()
+def verify(
+    ledger: Annotated[Path, typer.Argument(help="A ledger file or the folder it lies in.")], json: Json = False
+) -> None:
+    """Check the hash chain, fills against positions and the cash identity; exit 6 when broken."""
+    from .commands import ledger as command
+
+    command.verify(ledger, json)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="Run id, its prefix, `last` or a path.")] = "last",
+    breakdown: Annotated[str | None, typer.Option(help="day, week or month.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the trades as CSV to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """The tables of a run."""
+    from .commands import report as command
+
+    command.run(run, breakdown, csv, json)
+
+
+@app.command()
+def bench(
+    only: Annotated[str | None, typer.Option("--only", help="One benchmark by name.")] = None, json: Json = False
+) -> None:
+    """The benchmarks, as ratios against whichever peers are installed."""
+    from .commands import bench as command
+
+    command.run(only, json)
+
+
+def main() -> None:
+    """Entry point; a user's mistake never ends in a traceback."""
+    try:
+        app(standalone_mode=False)
+    except MycelialError as error:
+        _fail(str(error), error.exit_code)
+    except typer.Exit as done:
+        raise SystemExit(done.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except typer.Abort:
+        _fail("aborted", _USAGE)
+    except TyperException as error:
+        _fail(error.format_message(), _USAGE)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(message.rstrip() + "\n")
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What may be asked of a running process: checked, written down durably, then left for the next slice."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from ..core.errors import NotFound, UsageError
+from ..core.types import Command, CommandKind, Pair, Side
+
+Fields = Mapping[str, Any]
+Handler = Callable[[dict[str, Any]], dict[str, Any]]
+
+SOURCE = "control"
+MAX_REASON_CHARACTERS = 500  # of the format: a reason is a sentence
+_AMOUNT = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")  # of the format: plain decimals, so that it can be booked
+_EFFECTS = {
+    CommandKind.HALT: "no new entries; takes effect with the next slice, exits and stops go on",
+    CommandKind.RESUME: "entries are allowed again; takes effect with the next slice",
+    CommandKind.STOP: "the run drains and ends; takes effect with the next slice",
+    CommandKind.FLATTEN: "holdings are sold; takes effect with the next slice",
+    CommandKind.ORDER: "passes the same gate as every order; takes effect with the next slice",
+}
+
+
+def command_handlers(
+    put: Callable[[Command], None],
+    record: Callable[[Command], None],
+    status: Callable[[], dict[str, Any]],
+    pairs: Sequence[Pair],
+) -> dict[str, Handler]:
+    """Handlers by command name: halt, resume, stop, flatten, order and status; each takes the request's fields.
+
+    A command is checked, handed to `record` (which returns only when it is durable), then to `put`; only then is it
+    answered. What `record` raises reaches the caller, and the command is not put. UsageError and NotFound name the
+    field and the remedy. All four arguments are called from the thread that calls the handlers.
+    """
+
+    def accept(command: Command) -> dict[str, Any]:
+        record(command)
+        put(command)
+        return _accepted(command)
+
+    def tell(fields: dict[str, Any]) -> dict[str, Any]:
+        _only(fields, "status")
+        return status()
+
+    return {
+        "halt": lambda fields: accept(_with_reason(CommandKind.HALT, fields)),
+        "resume": lambda fields: accept(_with_reason(CommandKind.RESUME, fields)),
+        "stop": lambda fields: accept(_stop(fields)),
+        "flatten": lambda fields: accept(_flatten(fields, pairs)),
+        "order": lambda fields: accept(_order(fields, pairs)),
+        "status": tell,
+    }
+
+
+def _accepted(command: Command) -> dict[str, Any]:
+    answer = {"command": command.kind.value, "effect": _EFFECTS[command.kind], "reason": command.reason}
+    for name in ("pair", "side", "amount"):
+        value = getattr(command, name)
+        if value is not None:
+            answer[name] = str(value)
+    return answer
+
+
+def _with_reason(kind: CommandKind, fields: Fields) -> Command:
+    _only(fields, kind, "reason")
+    return Command(kind, _reason(fields, kind), SOURCE)
+
+
+def _stop(fields: Fields) -> Command:
+    _only(fields, CommandKind.STOP, "reason")
+    return Command(CommandKind.STOP, _reason(fields, CommandKind.STOP, "asked to stop"), SOURCE)
+
+
+def _flatten(fields: Fields, pairs: Sequence[Pair]) -> Command:
+    _only(fields, CommandKind.FLATTEN, "pair", "reason")
+    pair = None if fields.get("pair") is None else _pair(fields, CommandKind.FLATTEN, pairs)
+    return Command(CommandKind.FLATTEN, _reason(fields, CommandKind.FLATTEN, "asked to flatten"), SOURCE, pair)
+
+
+def _order(fields: Fields, pairs: Sequence[Pair]) -> Command:
+    kind = CommandKind.ORDER
+    _only(fields, kind, "pair", "side", "amount", "reason")
+    pair, side, amount = _pair(fields, kind, pairs), _side(fields), _amount(fields)
+    return Command(kind, _reason(fields, kind, "manual order"), SOURCE, pair, side, amount)
+
+
+def _only(fields: Fields, command: str, *known: str) -> None:
+    """A field that is not understood is refused: what it was meant to limit would silently not be limited."""
+    for name in fields:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'no fields'}"
+            raise UsageError(f"{command}: unknown field {name[:40]!r}, {hint}")
+
+
+def _reason(fields: Fields, command: str, usual: str | None = None) -> str:
+    """One printable line, because it is shown in terminals; `usual` where none need be given."""
+    given = fields.get("reason")
+    if given is None and usual is not None:
+        return usual
+    if not isinstance(given, str) or not given.strip():
+        raise UsageError(f"{command}: say why, for instance `mycelial {command} 'exchange maintenance'`")
+    line = " ".join(given.split())
+    if not line.isprintable() or len(line) > MAX_REASON_CHARACTERS:
+        raise UsageError(f"{command}: the reason is one printable line of at most {MAX_REASON_CHARACTERS} characters")
+    return line
+
+
+def _pair(fields: Fields, command: str, pairs: Sequence[Pair]) -> Pair:
+    given = fields.get("pair")
+    if not isinstance(given, str):
+        raise UsageError(f"{command}: name a pair, for instance {pairs[0] if pairs else 'BTC/USD'}")
+    if given in pairs:
+        return Pair(given)
+    near = difflib.get_close_matches(given.upper(), pairs, 1)
+    hint = f"did you mean {near[0]}?" if near else f"it trades {', '.join(pairs)}"
+    raise NotFound(f"{command}: this run has no pair {given[:40]!r}; {hint}")
+
+
+def _side(fields: Fields) -> Side:
+    given = str(fields.get("side"))
+    if given not in tuple(Side):
+        raise UsageError(f"order: side {given[:40]!r}: write buy or sell")
+    return Side(given)
+
+
+def _amount(fields: Fields) -> Decimal:
+    """Base units as a decimal string or a whole number; a JSON fraction is refused, for it is binary."""
+    given = fields.get("amount")
+    text = str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(text, str) or not _AMOUNT.fullmatch(text) or not Decimal(text):
+        raise UsageError(
+            f"order: amount {str(given)[:40]!r}: write a positive number of base units, for instance '0.5'"
+        )
+    return Decimal(text)
