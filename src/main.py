@@ -137,7 +137,7 @@ def list_data(data: Data = None, json: Json = False) -> None:
 def import_data(
     source: Annotated[Path, typer.Argument(help="A CSV, Parquet or Freqtrade feather file, or a folder of them.")],
     venue: Annotated[str, typer.Option(help="Where it is filed.")],
-    timeframe: Annotated[str, typer.Option(help="Its bar length.")],
+    timeframe: Annotated[str | None, typer.Option(help="Its bar length; default: from the file's name.")] = None,
     pair: Annotated[str | None, typer.Option(help="BASE/QUOTE; default: from the file's name.")] = None,
     data: Data = None,
     json: Json = False,

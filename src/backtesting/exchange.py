@@ -12,6 +12,7 @@ from ..core.config import Account, Costs, Exchange
 from ..core.errors import BrokerError
 from ..core.portfolio import ZERO, floor_amount, money, side_costs
 from ..core.types import (
+    MONEY_STEP,
     Approved,
     Bar,
     Fill,
@@ -37,9 +38,9 @@ class _Working(msgspec.Struct):
 class SimulatedExchange:
     """Fills market orders at the open of a bar that opened at or after the decision, stops inside a bar.
 
-    A gap fills a stop at the open. One order takes at most `max_volume_ratio` of a bar's volume; the rest
-    waits for the next bar. A pair without a bar fills nothing. Long only: buys are cut to the cash, sells to
-    the holding.
+    A gap fills a stop at the open. The orders of a pair together take at most `max_volume_ratio` of a bar's
+    volume; the rest waits for the next bar. A pair without a bar fills nothing. Long only: buys are cut to the
+    cash, sells to the holding. What would buy again after a sell or a stop is withdrawn.
     """
 
     def __init__(self, costs: Costs, account: Account, exchange: Exchange) -> None:
@@ -51,13 +52,20 @@ class SimulatedExchange:
         self._market: dict[Pair, list[_Working]] = {}
         self._stops: dict[Pair, _Working] = {}
         self._outcomes: list[Outcome] = []
+        self._at = 0
 
     def submit(self, approved: Approved) -> None:
-        """Queue an order for the next bar; BrokerError for an amount that is not positive."""
+        """Queue an order for the next bar; BrokerError for an amount below the step or an id that waits already."""
         order = approved.order
-        if order.amount <= 0:
-            raise BrokerError(f"order {order.id}: amount {order.amount} is not positive")
-        self._market.setdefault(order.pair, []).append(_Working(order, order.amount))
+        decimals = self._account.amount_decimals
+        amount = floor_amount(order.amount, decimals) if order.amount.is_finite() else ZERO
+        if amount <= 0:
+            raise BrokerError(f"order {order.id}: amount {order.amount} is below the step of {decimals} decimals")
+        if any(working.order.id == order.id for working in self._market.get(order.pair, ())):
+            raise BrokerError(f"order {order.id} waits already: give every order an id of its own")
+        if order.side is Side.SELL:
+            self._withdraw(order.pair, Side.BUY, "sell_follows")
+        self._market.setdefault(order.pair, []).append(_Working(order, amount))
         self._say(order, "open", order.at, "")
 
     def cancel(self, pair: Pair) -> Sequence[Order]:
@@ -67,13 +75,13 @@ class SimulatedExchange:
         if stop is not None:
             gone.append(stop)
         for working in gone:
-            self._say(working.order, "cancelled", working.order.at, "asked")
+            self._say(working.order, "cancelled", self._at, "asked")
         return [working.order for working in gone]
 
     def open_orders(self) -> Sequence[Order]:
         """Waiting orders, then resting stops, by pair."""
-        waiting = [w.order for pair in sorted(self._market) for w in self._market[pair]]
-        return waiting + [self._stops[pair].order for pair in sorted(self._stops)]
+        waiting = [_rest(w) for pair in sorted(self._market) for w in self._market[pair]]
+        return waiting + [_rest(self._stops[pair]) for pair in sorted(self._stops)]
 
     def outcomes(self) -> Sequence[Outcome]:
         """What became of orders since the last call, fills apart."""
@@ -82,6 +90,7 @@ class SimulatedExchange:
 
     def fills(self, slice_: Slice) -> Sequence[Fill]:
         """Executions inside the bars of this slice, by pair; within a pair market orders before stops."""
+        self._at = slice_.at
         if slice_.bars is None or not (self._market or self._stops):
             return ()
         block = slice_.bars
@@ -95,41 +104,42 @@ class SimulatedExchange:
         room = money(bar.volume) * self._max_volume_ratio
         opening = money(bar.open)
         for working in list(self._market.get(bar.pair, ())):
-            if bar.opened < working.order.at:
+            if bar.opened < working.order.at or working.left <= 0:
                 continue
             fill = self._execute(working, opening, room, slice_)
-            if fill is None:
-                continue
-            room -= fill.amount
-            fills.append(fill)
-            self._after_fill(working, fill)
+            if fill is not None:
+                room -= fill.amount
+                fills.append(fill)
         stop = self._stops.get(bar.pair)
         if stop is not None and stop.trigger is not None and money(bar.low) <= stop.trigger:
             self._fill_stop(stop, min(opening, stop.trigger), room, slice_, fills)
 
-    def _fill_stop(
-        self, stop: _Working, price: Decimal, room: Decimal, slice_: Slice, fills: list[Fill]
-    ) -> None:
-        del self._stops[stop.order.pair]
+    def _fill_stop(self, stop: _Working, price: Decimal, room: Decimal, slice_: Slice, fills: list[Fill]) -> None:
+        pair = stop.order.pair
+        del self._stops[pair]
+        self._withdraw(pair, Side.BUY, "stopped")
         fill = self._execute(stop, price, room, slice_)
         if fill is not None:
             fills.append(fill)
         if stop.left > 0:  # triggered: what the bar had no volume for goes on as a market order
-            self._market.setdefault(stop.order.pair, []).append(stop)
+            stop.order, stop.trigger = msgspec.structs.replace(stop.order, kind=OrderKind.MARKET), None
+            self._market.setdefault(pair, []).append(stop)
 
     def _execute(self, working: _Working, price: Decimal, room: Decimal, slice_: Slice) -> Fill | None:
         order = working.order
         amount = floor_amount(min(working.left, room), self._account.amount_decimals)
         amount, cut = self._affordable(order, amount, price)
         if cut:
+            working.left = amount
             self._drop(working)
             self._say(order, "rejected" if amount <= 0 else "reduced", slice_.at, "insufficient_funds")
         if amount <= 0:
             return None
-        working.left = ZERO if cut else working.left - amount
+        working.left -= amount
         working.fills += 1
         fill = self._fill(working, amount, price, slice_)
         self._book(fill)
+        self._after_fill(working, fill)
         return fill
 
     def _affordable(self, order: Order, amount: Decimal, price: Decimal) -> tuple[Decimal, bool]:
@@ -137,8 +147,13 @@ class SimulatedExchange:
         if order.side is Side.SELL:
             held = self._base.get(order.pair, ZERO)
             return (held, True) if amount > held else (amount, False)
-        most = floor_amount(self._cash / (price * (1 + self._costs.per_side)), self._account.amount_decimals)
-        return (most, True) if amount > most else (amount, False)
+        if self._cost(amount, price) <= self._cash:
+            return amount, False
+        spare = max(self._cash - 2 * MONEY_STEP, ZERO)  # notional, fee and slippage may round up by half a step each
+        return floor_amount(spare / (price * (1 + self._costs.per_side)), self._account.amount_decimals), True
+
+    def _cost(self, amount: Decimal, price: Decimal) -> Decimal:
+        return (amount * price).quantize(MONEY_STEP) + sum(side_costs(amount * price, self._costs))
 
     def _fill(self, working: _Working, amount: Decimal, price: Decimal, slice_: Slice) -> Fill:
         order = working.order
@@ -170,7 +185,7 @@ class SimulatedExchange:
         if fill.side is Side.BUY:
             self._arm(working.order, fill)
         else:
-            self._disarm(fill)
+            self._after_sale(fill.pair)
 
     def _arm(self, order: Order, fill: Fill) -> None:
         """The protective stop rests from the moment of the entry's fill, for what was filled."""
@@ -179,7 +194,6 @@ class SimulatedExchange:
         stop = self._stops.get(fill.pair)
         if stop is not None:
             stop.left += fill.amount
-            stop.order = msgspec.structs.replace(stop.order, amount=stop.left)
             return
         protective = Order(
             id=OrderId(f"{order.id}-stop"),
@@ -193,14 +207,25 @@ class SimulatedExchange:
         )
         self._stops[fill.pair] = _Working(protective, fill.amount, trigger=fill.price * (1 - order.stop))
 
-    def _disarm(self, fill: Fill) -> None:
-        stop = self._stops.get(fill.pair)
-        if stop is None:
+    def _after_sale(self, pair: Pair) -> None:
+        """The stop shrinks with the holding; where nothing is held any more, no sell may outlive it."""
+        held = self._base.get(pair, ZERO)
+        stop = self._stops.get(pair)
+        if stop is not None:
+            stop.left = min(stop.left, held)
+        if held > 0:
             return
-        stop.left = min(stop.left, self._base.get(fill.pair, ZERO))
-        if stop.left <= 0:
-            del self._stops[fill.pair]
-            self._say(stop.order, "cancelled", fill.at, "position_closed")
+        self._withdraw(pair, Side.SELL, "position_closed")
+        if stop is not None:
+            del self._stops[pair]
+            self._say(stop.order, "cancelled", self._at, "position_closed")
+
+    def _withdraw(self, pair: Pair, side: Side, reason: str) -> None:
+        for working in list(self._market.get(pair, ())):
+            if working.order.side is side:
+                working.left = ZERO
+                self._drop(working)
+                self._say(working.order, "cancelled", self._at, reason)
 
     def _drop(self, working: _Working) -> None:
         queue = self._market.get(working.order.pair, [])
@@ -231,3 +256,9 @@ class SimulatedExchange:
             self._market.setdefault(working.order.pair, []).append(working)
         for stop in msgspec.convert(state["stops"], list[_Working]):
             self._stops[stop.order.pair] = stop
+
+
+def _rest(working: _Working) -> Order:
+    """The order with what is left of it."""
+    order = working.order
+    return order if working.left == order.amount else msgspec.structs.replace(order, amount=working.left)

@@ -211,7 +211,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     """One plain sentence: whether money was lost, how much, and what holding the market would have done."""
     account, trades = result["account"], result["streams"][Stream.SYNTHESIZED.value]["trades"]
     opening = "On simulated data, the" if result["simulated"] else "The"
-    if trades == 0 and not result["open_positions"] and account["fills"] == 0:
+    if trades == 0 and not result["open_positions"] and account["end_equity"] == account["start_equity"]:
         return f"{_no_trade(result)}{_market(result)}."
     quote = quote_of(result["pairs"])
     change = Decimal(repr(account["end_equity"])) - Decimal(repr(account["start_equity"]))

@@ -7,17 +7,17 @@ from typing import Any
 
 from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
-from ..connectors.history import load_history
 from ..connectors.sqlite_ledger import SqliteSink
+from ..connectors.ticks import TickFeed
 from ..core import records
-from ..core.clock import SimClock, Timer, iso
+from ..core.clock import SimClock, Timer
 from ..core.errors import UsageError
-from ..core.history import HistoryFeed
-from ..core.timeframes import TimeRange, parse_timerange
+from ..core.history import HistoryFeed, SliceDigest
 from ..services.runner import Pace, Runner
 from ..services.writer import Writer
 from ..wiring import House, Plan, build
-from . import buses, common, data
+from . import buses, common
+from .feeds import digested, recorded
 from .options import BacktestOptions
 from .outcome import new_run_id, result_of
 from .progress import Progress
@@ -29,7 +29,7 @@ LEDGER = "ledger.sqlite"
 def run(options: BacktestOptions) -> None:
     """Run it, write the folder, print the result."""
     settings = common.settings(options.config, options.env, options.sets).settings
-    feed = _feed(options)
+    feed = recorded(options)
     run_id = new_run_id()
     out = options.out or RUNS / run_id
     clock, timer = SimClock(), Timer()
@@ -39,40 +39,27 @@ def run(options: BacktestOptions) -> None:
             ledger = _ledger(out, settings, run_id)
             plan = Plan(feed.pairs, feed.interval_ms, options.seed)
             house = build(settings, plan, clock, bus.bus, ledger, feed.history)
+            digest = SliceDigest(feed.pairs, feed.interval_ms)
             started = timer.seconds()
-            _walk(house, feed, recorder, timer, quiet=options.json)
+            _walk(house, feed, digest, recorder, timer, quiet=options.json)
             ledger.close()
             wall = timer.seconds() - started
-            result = result_of(house, recorder, run_id, "backtest", wall, feed.data_sha256)
+            result = result_of(house, recorder, run_id, "backtest", wall, digest.hexdigest())
             recorder.save(results.to_json(result), house.tracker.trades)
     finally:
         bus.close()
     _print(result, out, options)
 
 
-def _walk(house: House, feed: HistoryFeed, recorder: Recorder, timer: Timer, quiet: bool) -> None:
+def _walk(
+    house: House, feed: HistoryFeed | TickFeed, digest: SliceDigest, recorder: Recorder, timer: Timer, quiet: bool
+) -> None:
     start = {"cash": records.plain(house.desk.portfolio.cash), "seed": house.seed, "pairs": list(feed.pairs)}
     house.ledger.append([records.row(0, "start", "0", start)], durable=True)
     with Progress(house.engine, timer, len(feed.history.times), feed.simulated, quiet) as progress:
         progress.phase = "backtest"
         observers = (recorder.take, progress)
-        Runner(house.engine, house.ledger, timer, Pace(None, timer), observers, None).run(feed)
-
-
-def _feed(options: BacktestOptions) -> HistoryFeed:
-    folder = common.data_folder(options.data)
-    venue = options.venue or data.only_venue(folder)
-    timerange = TimeRange() if options.timerange is None else parse_timerange(options.timerange)
-    history = load_history(folder, venue, options.timeframe or "1h", common.split(options.pairs), timerange)
-    if not options.json:
-        covered = history.timerange
-        common.say(
-            f"{venue} {options.timeframe}: {len(history.pairs)} pairs, {history.bars:,} bars, "
-            f"{iso(covered.start_ms or 0)} to {iso(covered.end_ms or 0)}"
-        )
-    if history.left_out:
-        common.say(f"no bars in this time range: {', '.join(history.left_out)}")
-    return HistoryFeed(history)
+        Runner(house.engine, house.ledger, timer, Pace(None, timer), observers, None).run(digested(feed, digest))
 
 
 def _ledger(out: Path, settings: Any, run_id: str) -> Writer:

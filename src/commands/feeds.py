@@ -8,20 +8,25 @@ from pathlib import Path
 import msgspec
 
 from ..backtesting.simulated_market import SimulatedMarket
-from ..connectors.history import load_history
+from ..connectors.history import load_history, only_venue
+from ..connectors.ticks import TickFeed
+from ..connectors.trade_files import read_trades
+from ..core.clock import iso
 from ..core.config import Settings
 from ..core.errors import UsageError
 from ..core.history import HistoryFeed, SliceDigest
-from ..core.timeframes import DAY_MS, TimeRange, parse_timerange, timeframe_name
+from ..core.timeframes import DAY_MS, TimeRange, parse_timerange, timeframe_ms, timeframe_name
 from ..core.types import Pair, Slice
-from . import common, data
-from .options import ProcessOptions
+from . import common
+from .options import ProcessOptions, RunOptions
+
+DEFAULT_TIMEFRAME = "1h"
 
 
 class Source(msgspec.Struct, frozen=True):
     """A feed with what a run must know of it. Up to `history_ends` (UTC ms) it passes at full speed."""
 
-    feed: SimulatedMarket | HistoryFeed
+    feed: SimulatedMarket | HistoryFeed | TickFeed
     name: str
     history_ends: int
 
@@ -51,7 +56,7 @@ def open_source(options: ProcessOptions, settings: Settings) -> Source:
     if name == "simulated":
         return _simulated(options, settings)
     if name == "replay":
-        return _replay(options)
+        return Source(recorded(options), "replay", 0)
     if name == "kraken":
         raise UsageError("--feed kraken: this version has no exchange feed; use --feed simulated, or --data DIR")
     raise UsageError(f"--feed {name!r}: write simulated, replay or kraken")
@@ -65,12 +70,34 @@ def _simulated(options: ProcessOptions, settings: Settings) -> Source:
     return Source(market, "simulated", market.start_ms + settings.simulated.history_days * DAY_MS)
 
 
-def _replay(options: ProcessOptions) -> Source:
-    folder: Path = common.data_folder(options.data)
-    venue = options.venue or data.only_venue(folder)
+def recorded(options: RunOptions) -> HistoryFeed | TickFeed:
+    """Recorded days: bars of a data folder, or a file or folder of recorded trades made into bars."""
+    folder = common.data_folder(options.data)
+    timeframe = options.timeframe or DEFAULT_TIMEFRAME
+    if folder.is_file() or (folder.is_dir() and not (folder / "ohlcv").exists() and any(folder.iterdir())):
+        return _ticks(folder, timeframe, options)
     timerange = TimeRange() if options.timerange is None else parse_timerange(options.timerange)
-    history = load_history(folder, venue, options.timeframe or "1h", common.split(options.pairs), timerange)
-    return Source(HistoryFeed(history), "replay", 0)
+    venue = options.venue or only_venue(folder)
+    history = load_history(folder, venue, timeframe, common.split(options.pairs), timerange)
+    covered = history.timerange
+    common.say(
+        f"{venue} {timeframe}: {len(history.pairs)} pairs, {history.bars:,} bars, "
+        f"{iso(covered.start_ms or 0)} to {iso(covered.end_ms or 0)}"
+    )
+    if history.left_out:
+        common.say(f"no bars in this time range: {', '.join(history.left_out)}")
+    return HistoryFeed(history)
+
+
+def _ticks(path: Path, timeframe: str, options: RunOptions) -> TickFeed:
+    """Recorded trades choose their own pairs and days."""
+    for flag in ("venue", "pairs", "timerange"):
+        if getattr(options, flag) is not None:
+            raise UsageError(f"--{flag} belongs to a data folder; {path} holds recorded trades, all of which are taken")
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    trades = read_trades(files)
+    common.say(f"{path}: {trades.report}")
+    return TickFeed(trades, timeframe_ms(timeframe))
 
 
 def digested(slices: Iterable[Slice], digest: SliceDigest) -> Iterator[Slice]:

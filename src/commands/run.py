@@ -22,7 +22,7 @@ from ..core.clock import SimClock, Timer, iso
 from ..core.config import Settings
 from ..core.errors import UsageError
 from ..core.history import SliceDigest
-from ..core.types import Command, CommandKind, Slice
+from ..core.types import Command, CommandKind, Slice, Trade
 from ..services.commands import command_handlers
 from ..services.recovery import catch_up, commands_by_slice
 from ..services.runner import Pace, Runner
@@ -46,6 +46,7 @@ class Remembered(msgspec.Struct, frozen=True):
 
     state: dict[str, Any] | None
     until: int
+    trades: tuple[Trade, ...]
     commands: tuple[tuple[int, Command], ...]
     pending: tuple[Command, ...]
 
@@ -125,7 +126,8 @@ class _Session:
         start: int | None = None
         if remembered.state is not None:
             engine.restore(remembered.state)
-            start = remembered.state["at"]
+            start = int(remembered.state["at"])
+            self._house.tracker.recall(trade for trade in remembered.trades if trade.exit_at <= start)
         slices = iter(self._source.after(start))
         if remembered.until > (start or 0):
             count, taken = catch_up(engine, slices, remembered.until, commands_by_slice(remembered.commands))
@@ -138,16 +140,16 @@ class _Session:
         return slices
 
     def _open_socket(self, runner: Runner, board: Board) -> None:
-        def accept(command: Command) -> None:
-            """Durable first; then it waits for the next slice."""
-            numbered = msgspec.structs.replace(command, id=uuid4().hex)
-            row = records.row(self._house.clock.now_ms(), "asked", numbered.id, numbered)
+        def record(command: Command) -> None:
+            row = records.row(self._house.clock.now_ms(), "asked", command.id, command)
             self._ledger.append([row], durable=True).wait()
-            self._house.engine.inbox.put(numbered)
+
+        def put(command: Command) -> None:
+            self._house.engine.inbox.put(command)
             if command.kind is CommandKind.STOP:
                 runner.stop.set()
 
-        handlers = command_handlers(lambda command: None, accept, board.status, self._source.pairs)
+        handlers = command_handlers(put, record, board.status, self._source.pairs, lambda: uuid4().hex)
         server = ControlServer(self._folder.socket_path, handlers)
         self._stack.callback(server.close)
 
@@ -171,6 +173,7 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remem
     return Remembered(
         state=None if saved is None else checkpoint.load(saved[1]),
         until=max((row.at for row in tail), default=0),
+        trades=tuple(msgspec.json.decode(row.body, type=Trade) for row in reader.rows("trade")),
         commands=commands,
         pending=tuple(c for c in asked if c.id not in done and c.kind is not CommandKind.STOP),
     )

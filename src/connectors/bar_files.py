@@ -53,19 +53,24 @@ def _times(column: pa.ChunkedArray, path: Path) -> IntArray:
         column = column.cast(pa.timestamp("ms")).cast(pa.int64())
     if not pa.types.is_integer(column.type):
         raise DataError(f"{path}: column timestamp holds {column.type}, not whole UTC milliseconds; convert it")
-    return np.asarray(column.cast(pa.int64()).to_numpy(), np.int64)
+    return np.asarray(_plain(column.cast(pa.int64())), np.int64)
 
 
 def _floats(column: pa.ChunkedArray, name: str, path: Path) -> FloatArray:
     _refuse_nulls(column, name, path)
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         raise DataError(f"{path}: column {name} holds {column.type}, not numbers; convert it")
-    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    return np.asarray(_plain(column.cast(pa.float64())), np.float64)
+
+
+def _plain(column: pa.ChunkedArray) -> npt.NDArray[np.generic]:
+    """The numbers of a column without nulls; by DLPack, because `to_numpy` imports pandas, which takes a second."""
+    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks if len(chunk)] or [np.empty(0)])
 
 
 def _refuse_nulls(column: pa.ChunkedArray, name: str, path: Path) -> None:
     if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy())) + 1
+        row = column.is_null().index(True).as_py() + 1
         raise DataError(f"{path} row {row}: {name} is missing; remove the row (a missing bar is no error) or mend it")
 
 

@@ -34,6 +34,8 @@ def load(raw: bytes) -> dict[str, Any]:
 
 def _encode_special(value: object) -> Any:
     if isinstance(value, np.ndarray):
+        if value.dtype.hasobject or value.dtype.names:
+            raise TypeError(f"an array of {value.dtype} has no place in a checkpoint")
         ordered = np.ascontiguousarray(value)
         return {_ARRAY: ordered.dtype.str, "shape": list(value.shape), "data": ordered.tobytes()}
     if isinstance(value, np.generic):

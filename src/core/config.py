@@ -166,7 +166,6 @@ class BusSettings(Section):
     connect_timeout_seconds: Positive
     backoff_first_seconds: Positive
     backoff_cap_seconds: Positive
-    scan_batch: Count
     max_generations: Count
     max_messages_per_owner: Count
     dead_letters_kept: Count

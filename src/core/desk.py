@@ -79,6 +79,8 @@ class Desk:
     ) -> list[Approved | Denied]:
         """The supervisor's plan for this slice, each order reviewed by the gate, in the plan's order."""
         state = self._state(snapshot, halted, bus_up)
+        if self._withdraw(self._supervisor.moot(ideas, commands, state)):
+            state = self._state(snapshot, halted, bus_up)
         verdicts: list[Approved | Denied] = []
         for order in self._supervisor.plan(intents, ideas, commands, state):
             verdict = self._gate.review(order, state)
@@ -90,8 +92,15 @@ class Desk:
 
     def send(self, approved: Approved) -> None:
         """Hand an approved order to the broker."""
-        self._deadlines[approved.order.id] = approved.order.leave_at
         self.broker.submit(approved)
+        self._deadlines[approved.order.id] = approved.order.leave_at
+
+    def _withdraw(self, pairs: Sequence[Pair]) -> bool:
+        """Cancel the entries that wait for these pairs, none of which is held; whether there were any."""
+        for pair in pairs:
+            for order in self.broker.cancel(pair):
+                self._deadlines.pop(order.id, None)
+        return bool(pairs)
 
     def _state(self, snapshot: Snapshot, halted: str, bus_up: bool) -> SpineState:
         waiting: list[Order] = list(self.broker.open_orders())

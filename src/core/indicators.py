@@ -93,8 +93,8 @@ def _refuse_bad_bars(
 class BatchSource:
     """Computes a whole history at once and then looks rows up; for backtests and replays.
 
-    Tables of (T, P, 14 + 19 + 2) float64: 280 bytes a pair-bar. Raises DataError for bars that cannot be
-    believed and for times less than an interval apart.
+    Its tables of features, indicators, close and volatility take 280 bytes for each time and pair. Raises
+    DataError for bars that cannot be believed and for times less than an interval apart.
     """
 
     def __init__(self, history: History, indicators: Indicators, analysts: Analysts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any
 
 from .config import Costs
@@ -11,6 +11,9 @@ from .errors import InvariantError
 from .types import MONEY_STEP, Fill, Pair, Position, Side, Stream, Trade
 
 ZERO = Decimal(0)
+
+_WIDE = Context(prec=60)
+"""Digits enough for any amount at eight decimals, however small the price it was divided by."""
 
 
 def money(value: float) -> Decimal:
@@ -42,7 +45,7 @@ def net_return(gross: float, cost_per_side: float) -> float:
 
 def floor_amount(amount: Decimal, decimals: int) -> Decimal:
     """`amount` cut (never rounded up) to `decimals` places of the base currency."""
-    return amount.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN)
+    return amount.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN, context=_WIDE)
 
 
 class _Lot:
@@ -123,9 +126,9 @@ class Portfolio:
         return self._trade(fill, lot)
 
     def _refresh(self, pair: Pair, lot: _Lot) -> None:
-        self._positions[pair] = Position(
-            pair, lot.bought - lot.sold, lot.value / lot.bought, lot.paid, lot.entry_at, lot.leave_at
-        )
+        amount = lot.bought - lot.sold
+        cost = (lot.paid * amount / lot.bought).quantize(MONEY_STEP)
+        self._positions[pair] = Position(pair, amount, lot.value / lot.bought, cost, lot.entry_at, lot.leave_at)
 
     def _trade(self, fill: Fill, lot: _Lot) -> Trade:
         self._closed += 1

@@ -137,6 +137,10 @@ class Supervisor(Protocol):
         """Orders wanted at this slice, exits first; at most one for a pair."""
         ...
 
+    def moot(self, ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState) -> Sequence[Pair]:
+        """Pairs that are not held and whose waiting entries are no longer wanted."""
+        ...
+
 
 class Gate(Protocol):
     """The only door to a broker."""
@@ -166,7 +170,10 @@ class Broker(Stateful, Protocol):
         ...
 
     def submit(self, approved: Approved) -> None:
-        """Send one order; BrokerError when it certainly did not arrive."""
+        """Send one order; BrokerError when it certainly did not arrive.
+
+        A sell withdraws what still waits to be bought of its pair. An id is executed at most once.
+        """
         ...
 
     def cancel(self, pair: Pair) -> Sequence[Order]:
@@ -174,7 +181,7 @@ class Broker(Stateful, Protocol):
         ...
 
     def open_orders(self) -> Sequence[Order]:
-        """Orders that rest or wait, stops included."""
+        """Orders that rest or wait, stops included, each with the amount that is left of it."""
         ...
 
     def outcomes(self) -> Sequence[Outcome]:

@@ -1,7 +1,7 @@
 """How decisions, orders, fills and trades are written down: one plain form for files and hashes, one for the ledger.
 
-In files times are ISO-8601 UTC with milliseconds, money decimal strings without exponent; a field that does not apply is
-absent. Ledger rows carry the structs of `core.types` in canonical JSON, times in milliseconds.
+In files times are ISO-8601 UTC with milliseconds, money decimal strings without exponent; a field that does not
+apply is absent. Ledger rows carry the structs of `core.types` in canonical JSON, times in milliseconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def plain(amount: Decimal) -> str:
     ('0', '100.5')
     """
     text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from ..core.errors import NotFound, UsageError
 from ..core.types import Command, CommandKind, Pair, Side
 
@@ -31,15 +33,17 @@ def command_handlers(
     record: Callable[[Command], None],
     status: Callable[[], dict[str, Any]],
     pairs: Sequence[Pair],
+    new_id: Callable[[], str] = lambda: "",
 ) -> dict[str, Handler]:
     """Handlers by command name: halt, resume, stop, flatten, order and status; each takes the request's fields.
 
     A command is checked, handed to `record` (which returns only when it is durable), then to `put`; only then is it
-    answered. What `record` raises reaches the caller, and the command is not put. UsageError and NotFound name the
+    answered. `new_id` names it, so that what was recorded and what took effect can be matched. What `record` raises reaches the caller, and the command is not put. UsageError and NotFound name the
     field and the remedy. All four arguments are called from the thread that calls the handlers.
     """
 
     def accept(command: Command) -> dict[str, Any]:
+        command = msgspec.structs.replace(command, id=new_id())
         record(command)
         put(command)
         return _accepted(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.desk import Desk
@@ -33,14 +33,20 @@ class PnLTracker(Tracker):
             for verdict in desk.decide(intents, own, (), snapshot, "", True):
                 if isinstance(verdict, Approved):
                     desk.send(verdict)
+            desk.broker.outcomes()  # nobody asks what became of paper orders; they would pile up
         return closed
 
     def account_trade(self, trade: Trade) -> None:
         """A trade of the account closed: it belongs to the synthesized stream."""
         self.trades[Stream.SYNTHESIZED.value].append(trade)
 
+    def recall(self, trades: Iterable[Trade]) -> None:
+        """Take back the trades of an earlier life, each into its book; their ids begin with its name."""
+        for trade in trades:
+            self.trades[trade.id.rpartition("-")[0]].append(trade)
+
     def state(self) -> dict[str, Any]:
-        """The shadow desks; closed trades are in the ledger."""
+        """The shadow desks; closed trades are in the ledger, see `recall`."""
         return {name: {"desk": d.state(), "broker": d.broker.state()} for name, (_, d, _) in self._shadows.items()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -149,7 +149,7 @@ def test_the_score_is_a_mid_rank_that_waits_for_its_warm_up() -> None:
     colony.rows.weights[row, UP, 0] = 1.0
     colony.rows.numbers[row, RATE] = 0.0
     scores = []
-    for index, value in enumerate((0.1, -0.3, 0.2, -0.2, 0.5, 0.0, 0.3)):
+    for index, value in enumerate((0.1, -0.3, 0.2, -0.2, 0.2, 0.0, 0.3)):
         step = colony.step(snapshot(index, np.array([100.0]), np.array([[value, 0.0]])))
         scores.append(float(step.score[row]))
         assert bool(step.abstained[row]) == (index < 3)
@@ -157,7 +157,7 @@ def test_the_score_is_a_mid_rank_that_waits_for_its_warm_up() -> None:
     strength = [abs(p[UP] - p[DOWN]) for p in (by_hand([[0, 0], [0, 0], [1, 0]], 0, (v, 0)) for v in (-0.3, 0.2, -0.2))]
     assert strength[2] < strength[1] < strength[0]
     assert all(math.isnan(score) for score in scores[:3])
-    assert scores[3:] == [1 / 3, 1.0, 0.0, 0.75]
+    assert scores[3:] == [1 / 3, 0.625, 0.0, 1.0]
 
 
 def test_calibration_by_hand() -> None:

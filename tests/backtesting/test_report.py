@@ -6,6 +6,7 @@ import os
 import re
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def stored(folder: Path) -> Path:
     return folder
 
 
-def quiet(**changes: object) -> dict[str, object]:
+def quiet(**changes: object) -> dict[str, Any]:
     """The result of a run in which nothing was bought."""
     recorder = Recorder()
     recorder.take(slice_report(0))
@@ -156,6 +157,12 @@ def test_no_trade_says_why() -> None:
         "No trade was made: 0 baseline and 0 mycelial ideas, 0 collisions; the account neither gained nor lost; "
         "buying and holding the market would have gained 2.00 %."
     )
+
+
+def test_money_that_went_in_an_earlier_session_is_not_hidden_by_a_quiet_one() -> None:
+    made = quiet()
+    made["account"]["end_equity"] = 990.0
+    assert result.verdict(made).startswith("The account lost 10.00 USDT (1.00 %)")
 
 
 def test_a_gain_is_called_a_gain() -> None:
@@ -304,6 +311,13 @@ def test_summary_has_two_columns_and_says_the_annualisation() -> None:
     assert row(shown, "SUMMARY METRICS", "Drawdown End")[1] == "2024-01-02T06:00:00.000Z"
     assert row(shown, "SUMMARY METRICS", "data sha256")[1] == "d" * 16
     assert row(shown, "SUMMARY METRICS", "Abstentions")[1] == "code 1, corporate_miner_1 1"
+
+
+def test_a_day_without_change_is_a_draw() -> None:
+    recorder = Recorder()
+    recorder.take(slice_report(0))
+    shown = report.text(Run(quiet(), {}, recorder.recorded().curve))
+    assert row(shown, "SUMMARY METRICS", "Days win/draw/lose")[1] == "0 / 1 / 0"
 
 
 def test_refusals_come_most_often_first() -> None:

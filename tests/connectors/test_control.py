@@ -109,7 +109,7 @@ def test_errors_of_handlers_are_answered_and_the_server_lives(place: Path, caplo
         (b'{"command":"echo","a":NaN}\n', "a request is one JSON object a line"),
         (b"\xff\xfe\n", "a request is one JSON object a line"),
         (b'{"command":"\xed\xa0\x80"}\n', "a request is one JSON object a line"),
-        (b"[" * 60_000 + b"\n", "a request is one JSON object a line"),
+        (b'{"command":"echo","a":' + b"[" * 60_000 + b"\n", "a request is one JSON object a line"),
         (b"{}\n", "a request names its command"),
         (b'{"command":7}\n', "a request names its command"),
         (b'{"command":"ech"}\n', "unknown command 'ech', did you mean 'echo'?"),
@@ -200,6 +200,7 @@ def test_the_socket_is_for_this_user_alone(place: Path) -> None:
 STRANGER = """
 import os, socket, sys
 link = socket.socket(socket.AF_UNIX)
+link.settimeout(5)
 os.setuid(65534)
 try:
     link.connect(sys.argv[1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -335,3 +337,12 @@ def test_the_recorded_hash_is_that_of_the_slices() -> None:
 def test_a_feed_without_a_bar_is_refused(two_pairs: Path) -> None:
     with pytest.raises(NotFound, match="holds no bar"):
         HistoryFeed(load_history(two_pairs, "binance", "1h").cut(0))
+
+
+def test_loading_does_not_import_pandas(two_pairs: Path) -> None:
+    """It would take longer than a year of bars does."""
+    script = (
+        "import sys; from pathlib import Path; from src.connectors.history import load_history;"
+        f"load_history(Path({str(two_pairs)!r}), 'binance', '1h'); sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0

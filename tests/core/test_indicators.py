@@ -230,6 +230,7 @@ def test_other_settings_change_both_sources_alike() -> None:
     assert same(got, rows(batch(bars, tree), bars))
     there = bars.present[:, 0]
     expected = (talib.RSI(bars.close[there, 0], 9) - 50.0) / 50.0
+    expected[:14] = np.nan  # whether the price moves at all is known with the first ATR
     assert np.array_equal(column(got, "rsi")[there], expected, equal_nan=True)
     assert np.array_equal(column(got, "rsi_2")[there], talib.RSI(bars.close[there, 0], 14), equal_nan=True)
 

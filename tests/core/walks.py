@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.random import Generator
 
+from src.core.config import Settings
 from src.core.features import Row
 from src.core.history import History
 from src.core.indicators import BatchSource, StreamSource
@@ -28,6 +29,7 @@ def walk(random: Generator, bars: int, pairs: int = 2, missing: float = 0.1, ste
     low = close * (1.0 - np.abs(random.normal(0.0, step, close.shape)).clip(0, 0.5))
     volume = random.lognormal(3.0, 1.0, close.shape) * (random.random(close.shape) > 0.05)
     present = random.random(close.shape) >= missing
+    present[0, 0] = True
     return history(high, low, close, volume, present)
 
 
@@ -55,16 +57,14 @@ def with_gaps(closes: Sequence[float | None]) -> History:
     return history(close * 1.01, close * 0.99, close, np.ones_like(close), ~np.isnan(close))
 
 
-def batch(history_: History, tree: object = None) -> BatchSource:
+def batch(history_: History, tree: Settings = SETTINGS) -> BatchSource:
     """The batch over a history."""
-    tree = tree or SETTINGS
-    return BatchSource(history_, tree.indicators, tree.analysts)  # type: ignore[attr-defined]
+    return BatchSource(history_, tree.indicators, tree.analysts)
 
 
-def streams(history_: History, tree: object = None) -> StreamSource:
+def streams(history_: History, tree: Settings = SETTINGS) -> StreamSource:
     """Fresh streams for the pairs of a history."""
-    tree = tree or SETTINGS
-    return StreamSource(history_.pairs, HOUR, tree.indicators, tree.analysts)  # type: ignore[attr-defined]
+    return StreamSource(history_.pairs, HOUR, tree.indicators, tree.analysts)
 
 
 def rows(source: BatchSource | StreamSource, history_: History) -> Row:

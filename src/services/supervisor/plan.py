@@ -18,7 +18,6 @@ from ...core.types import (
     OrderId,
     OrderKind,
     Pair,
-    Position,
     Side,
 )
 from .exits import exit_reason
@@ -48,6 +47,16 @@ class FixedSupervisor:
                 orders.append(order)
         return orders
 
+    def moot(self, ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState) -> Sequence[Pair]:
+        """Pairs not held whose waiting entry would be left at once, were it filled: what an exit is for positions."""
+        waiting = [o for o in state.open_orders if o.side is Side.BUY and o.pair not in state.positions]
+        if not waiting:
+            return ()
+        asked = [command.pair for command in commands if command.kind is CommandKind.FLATTEN]
+        flatten = {order.pair for order in waiting if None in asked or order.pair in asked}
+        at = state.snapshot.at
+        return sorted({order.pair for order in waiting if exit_reason(order, ideas, at, flatten)})
+
     def _wanted(
         self, intents: Sequence[Intent], ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState
     ) -> Iterator[Order]:
@@ -61,18 +70,12 @@ class FixedSupervisor:
 
     def _exits(self, ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState) -> Iterator[Order]:
         flatten = _flattened(commands, state)
-        leaving = {o.pair for o in state.open_orders if o.side is Side.SELL and o.kind is OrderKind.MARKET}
-        snapshot = state.snapshot
         for pair in sorted(state.positions):
-            if pair in leaving:
-                continue
             position = state.positions[pair]
-            reason = exit_reason(position, ideas, snapshot.at, flatten)
+            staying = position.amount - _leaving(pair, state)
+            reason = exit_reason(position, ideas, state.snapshot.at, flatten) if staying > 0 else ""
             if reason:
-                yield self._exit(position, reason, state)
-
-    def _exit(self, position: Position, reason: str, state: SpineState) -> Order:
-        return self._order(position.pair, Side.SELL, position.amount, reason, state)
+                yield self._order(pair, Side.SELL, staying, reason, state)
 
     def _entry(self, intent: Intent, state: SpineState) -> Order:
         reference = _close(intent.pair, state)
@@ -88,7 +91,8 @@ class FixedSupervisor:
         if command.pair is None or command.side is None or command.amount is None:
             return
         stop = self._account.stop_ratio if command.side is Side.BUY else None
-        yield self._order(command.pair, command.side, command.amount, "manual", state, stop=stop)
+        amount = floor_amount(command.amount, self._account.amount_decimals)
+        yield self._order(command.pair, command.side, amount, "manual", state, stop=stop)
 
     def _order(
         self,
@@ -119,6 +123,12 @@ def _close(pair: Pair, state: SpineState) -> Decimal:
     """The last close of a pair, zero where none is known (the gate refuses it then)."""
     close = float(state.snapshot.close[state.snapshot.pairs.index(pair)])
     return money(close) if close == close else Decimal(0)
+
+
+def _leaving(pair: Pair, state: SpineState) -> Decimal:
+    """What sells on their way will take of a position; a resting stop is not on its way."""
+    sells = (o for o in state.open_orders if o.pair == pair and o.side is Side.SELL and o.kind is OrderKind.MARKET)
+    return sum((order.amount for order in sells), Decimal(0))
 
 
 def _flattened(commands: Sequence[Command], state: SpineState) -> set[Pair]:

@@ -1,0 +1,31 @@
+"""`mycelial doctor`: every dependency with ok, warn or fail, and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..connectors.doctor import check
+from ..core.errors import InvariantError
+from . import common
+
+LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
+
+
+def run(
+    state: Path | None, data: Path | None, config: Path | None, env: str | None, sets: Sequence[str], json: bool
+) -> None:
+    """Print every check; InvariantError (exit 6) when one failed."""
+    settings = common.settings(config, env, sets).settings
+    lock = LOCK if LOCK.is_file() else None
+    checks = check(settings, state or common.DEFAULT_STATE, data, lock)
+    if json:
+        common.out_json(msgspec.to_builtins(checks))
+    else:
+        for one in checks:
+            common.out(f"{one.status:4}  {one.name:16} {one.detail}" + (f"  -> {one.remedy}" if one.remedy else ""))
+    failed = [one.name for one in checks if one.status == "fail"]
+    if failed:
+        raise InvariantError(f"doctor: failed: {', '.join(failed)}")
