@@ -31,8 +31,8 @@ NO_PYTHON = (
     "`brew install python@3.13` or uv) and start again."
 )
 NO_INSTALLER = (
-    "Neither uv nor pip was found for {python}: install one (for example `apt install python3-venv python3-pip`, "
-    "or uv) and start again."
+    "Neither uv nor a pip of 23.2 or newer was found for {python}: install one "
+    "(for example `apt install python3-venv python3-pip`, or uv) and start again."
 )
 
 
@@ -236,8 +236,8 @@ class Environment:
         """A pip that installs into `.venv` from outside; None: ensurepip puts one inside (slower)."""
         found = shutil.which("pip3", path=self.environ.get("PATH", ""))
         for pip in ([python.path, "-m", "pip"], [sys.executable, "-m", "pip"], [found] if found else []):
-            # `--python` came with pip 22.3; an older one stops at the unknown option.
-            if pip and _starts([*pip, "--python", python.path, "--version"], self.environ):
+            # `--python` came with pip 22.3; one older than 23.2 starts under Python 3.12 but fails as it looks round.
+            if pip and _starts([*pip, "--python", python.path, "list"], self.environ):
                 return [*pip, "--python", str(self.python)]
         if _starts([python.path, "-c", "import ensurepip, venv"], self.environ):
             return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..core.errors import NotFound
+from ..core.errors import LedgerError, NotFound
 from ..core.types import MONEY_STEP, Stream
 from .ledger_chain import Chained, Refused, genesis, stored_hash
 from .ledger_projections import PROJECTIONS, FillBody, project
@@ -66,7 +66,7 @@ def verify(path: Path | str, expected_head: str | None = None) -> VerifyReport:
     there is no such file.
     """
     path = Path(path)
-    if not path.is_file():
+    if not _is_file(path):
         raise NotFound(f"{path}: there is no such ledger")
     findings = _Findings()
     chain = _ChainCheck(findings, expected_head)
@@ -106,6 +106,13 @@ def _pages(connection: sqlite3.Connection) -> Iterator[list[Chained]]:
     rows = connection.execute("SELECT seq, at, kind, key, body, prev, hash FROM journal ORDER BY seq")
     while page := rows.fetchmany(PAGE):
         yield page
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise LedgerError(f"{path}: {error.strerror}; it can be checked only by those who may read it") from error
 
 
 class _ChainCheck:

@@ -56,7 +56,6 @@ def settings(**changes: Any) -> BusSettings:
         "connect_timeout_seconds": 5.0,
         "backoff_first_seconds": 1.0,
         "backoff_cap_seconds": 60.0,
-        "scan_batch": 100,
         "max_generations": 32,
         "max_messages_per_owner": 1000,
         "dead_letters_kept": 1000,

@@ -151,8 +151,8 @@ def test_a_read_only_folder_is_named_and_can_still_be_read(path: Path) -> None:
     write(path, [row(1)])
     path.chmod(0o444)
     path.parent.chmod(0o555)
-    outer = path.parent.parent
-    modes = {folder: folder.stat().st_mode for folder in (outer, outer.parent)}
+    closed = [folder for folder in path.parent.parents if not folder.stat().st_mode & 0o001]
+    modes = {folder: folder.stat().st_mode for folder in closed}
     try:
         for folder in modes:
             folder.chmod(0o755)

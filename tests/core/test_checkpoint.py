@@ -12,8 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from src.connectors.memory_ledger import MemoryLedger
 from src.core import checkpoint
+from src.core.bus import LocalBus
+from src.core.clock import SimClock
+from src.core.engine import Report
 from src.core.errors import LedgerError
+from src.core.history import HistoryFeed
+from src.wiring import House, Plan, build
+from tests.golden import tape
+from tests.money import SHIPPED
 
 KINDS = st.sampled_from(["<f8", "<f4", "<i8", "<u4", "|b1", ">f8", "<M8[ms]"])
 
@@ -86,3 +94,32 @@ def test_damage_is_a_clear_error(raw: bytes) -> None:
 def test_another_format_is_named() -> None:
     with pytest.raises(LedgerError, match=f"checkpoint of format 99, this version reads {checkpoint.FORMAT}"):
         checkpoint.load(bad(format=99))
+
+
+def tape_house() -> House:
+    """The scripted tape's house."""
+    clock, history = SimClock(), tape.history()
+    plan = Plan(history.pairs, tape.HOUR, seed=7, kinds=tape.kinds())
+    return build(SHIPPED, plan, clock, LocalBus(clock, SHIPPED.bus), MemoryLedger(SHIPPED.ledger), history)
+
+
+def seen(reports: list[Report]) -> list[tuple[object, ...]]:
+    """What a run came to, slice by slice."""
+    return [(r.at, r.decisions, r.orders, r.fills, r.trades, r.equity, r.cash, r.slices) for r in reports]
+
+
+@pytest.fixture(scope="module")
+def straight() -> list[tuple[object, ...]]:
+    """The tape without an interruption."""
+    house = tape_house()
+    return seen([house.engine.on_slice(slice_) for slice_ in HistoryFeed(tape.history())])
+
+
+@pytest.mark.parametrize("cut", [1, 20, 41, 45, 46, 47, 51, 52, 53, 59], ids=lambda cut: f"after {cut} bars")
+def test_a_house_goes_on_identically_from_any_moment(cut: int, straight: list[tuple[object, ...]]) -> None:
+    before, after = tape_house(), tape_house()
+    slices = list(HistoryFeed(tape.history()))
+    first = [before.engine.on_slice(slice_) for slice_ in slices[:cut]]
+    after.engine.restore(checkpoint.load(checkpoint.dump(before.engine.state())))
+    assert seen(first + [after.engine.on_slice(slice_) for slice_ in slices[cut:]]) == straight
+    assert sum(len(report[3]) for report in straight) == 2  # type: ignore[misc, arg-type]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from src.core import checkpoint
 from src.core.config import Settings
-from src.core.errors import BrokerError
+from src.core.errors import BrokerError, DataError
 from src.core.portfolio import money
 from src.core.types import MONEY_STEP, Approved, CommandKind, Denied, Pair, Side, Slice
 from tests.money import (
@@ -201,7 +201,9 @@ def test_manual_orders_pass_the_same_gate() -> None:
     assert walk.desk.portfolio.positions[BTC].amount == Decimal("1.5")
     assert [o.amount for o in walk.desk.broker.open_orders()] == [Decimal("1.5")]  # the stop shrank along
     walk.halted = "why"
-    assert reasons(walk({BTC: flat(100.0)}, commands=[command(CommandKind.ORDER, ETH, Side.BUY, "1")])) == ["bad_amount"]
+    assert reasons(walk({BTC: flat(100.0)}, commands=[command(CommandKind.ORDER, ETH, Side.BUY, "1")])) == [
+        "bad_amount"
+    ]
     huge = command(CommandKind.ORDER, BTC, Side.BUY, "9" * 18 + "." + "9" * 18)
     assert reasons(Walk()({BTC: flat(100.0)}, commands=[huge])) == ["insufficient_cash"]
 
@@ -238,6 +240,14 @@ def test_m_f38_costs_of_both_sides_are_in_equity_when_they_are_paid() -> None:
     assert walk.desk.equity == walk.desk.portfolio.cash == Decimal(10_000) - Decimal("7.2")
 
 
+@pytest.mark.parametrize(("fee", "profit"), [(0.0026, "-7.2"), (0.0, "-2"), (0.01, "-22")])
+def test_m_f19_the_fee_of_the_settings_changes_the_profit(fee: float, profit: str) -> None:
+    walk = Walk(settings(costs__fee_ratio=fee))
+    walk.hold(horizon=1)
+    walk({BTC: flat(100.0)})
+    assert [trade.profit for trade in walk.trades] == [Decimal(profit)]
+
+
 def test_a_pair_that_never_had_a_price_is_refused() -> None:
     assert reasons(Walk()({BTC: flat(100.0)}, [intent(ADA)])) == ["bad_amount"]
 
@@ -248,6 +258,18 @@ def test_a_gap_up_beyond_the_cash_buys_what_can_be_paid() -> None:
     walk({BTC: flat(300.0)})
     assert 0 <= walk.desk.portfolio.cash < Decimal("0.001")
     assert walk.fills[0].final
+
+
+@pytest.mark.parametrize("close", [0.0, -3.0, float("nan"), float("inf")])
+def test_a_close_that_is_no_price_marks_nothing(close: float) -> None:
+    walk = Walk()
+    walk.hold()
+    before = walk.desk.state()
+    with pytest.raises(
+        DataError, match=f"bar of BTC/USDT opened at 2021-01-01T02:00:00.000Z: close {close} is no price"
+    ):
+        walk({BTC: (100.0, 100.0, 100.0, close, 1e6)})
+    assert walk.desk.state()["equity"] == before["equity"]
 
 
 def test_an_order_that_was_not_taken_leaves_no_trace() -> None:
@@ -273,7 +295,13 @@ def bar(draw: st.DrawFn) -> Ohlcv:
     """Open and close anywhere, low and high around them."""
     opening, closing = draw(price), draw(price)
     low, high = min(opening, closing), max(opening, closing)
-    return opening, high * draw(st.sampled_from([1.0, 1.1])), low * draw(st.sampled_from([1.0, 0.9])), closing, draw(volume)
+    return (
+        opening,
+        high * draw(st.sampled_from([1.0, 1.1])),
+        low * draw(st.sampled_from([1.0, 0.9])),
+        closing,
+        draw(volume),
+    )
 
 
 manual = st.builds(

@@ -142,6 +142,11 @@ def test_state_goes_on_with_the_same_ids_and_figures() -> None:
     assert trade.id == "synthesized-2"
 
 
+def test_a_crumb_worth_less_than_a_money_step_closes_without_a_ratio() -> None:
+    trade = round_trip("0.3", "0.3", amount="0.00000001")
+    assert (trade.profit, trade.profit_ratio) == (0, 0)
+
+
 def test_amounts_are_cut_never_rounded_up() -> None:
     assert floor_amount(Decimal("1.999999999"), 8) == Decimal("1.99999999")
     assert floor_amount(Decimal("0.000000009"), 8) == 0

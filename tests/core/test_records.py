@@ -65,7 +65,12 @@ def test_a_trade_has_all_its_money() -> None:
     ten = Decimal("10.0")
     trade = Trade("t-1", Stream.BASELINE, BTC, ten, 0, 1, ten, ten, ten, ten, -ten, Decimal("-0.5"), "stop")
     fields = records.trade_fields(trade)
-    assert (fields["id"], fields["stream"], fields["profit"], fields["profit_ratio"]) == ("t-1", "baseline", "-10", "-0.5")
+    assert (fields["id"], fields["stream"], fields["profit"], fields["profit_ratio"]) == (
+        "t-1",
+        "baseline",
+        "-10",
+        "-0.5",
+    )
     assert (fields["entry_at"], fields["exit_at"]) == ("1970-01-01T00:00:00.000Z", "1970-01-01T00:00:00.001Z")
     assert "score" not in fields
 

@@ -221,6 +221,14 @@ def test_a_failure_leaves_no_stamp_and_names_the_step(checkout: Environment) -> 
     assert checkout.fits(dev=False)
 
 
+def test_packages_that_were_half_added_are_not_trusted(checkout: Environment) -> None:
+    checkout.ready(dev=False)
+    (checkout.root / "broken").touch()
+    with pytest.raises(SetupError):
+        checkout.ready(dev=True)
+    assert not checkout.fits(dev=False)
+
+
 def test_a_checkout_without_locks_is_none(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"requirements\.lock is missing"):
         Environment(tmp_path, {"PATH": ""}).ready(dev=False)
@@ -230,9 +238,24 @@ def test_neither_uv_nor_pip_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
     bare = program(tmp_path / "bin/python3.12", "exit 1")
     monkeypatch.setattr(sys, "executable", str(bare))
     environment = Environment(tmp_path, {"PATH": str(tmp_path / "bin")})
-    with pytest.raises(SetupError, match=r"Neither uv nor pip was found for .*python3\.12: install one") as error:
+    with pytest.raises(
+        SetupError, match=r"Neither uv nor a pip of 23.2 or newer was found for .*python3\.12: install one"
+    ) as error:
         environment._pip(Interpreter(str(bare), (3, 12, 1)))
     assert error.value.code == 4
+
+
+def test_a_pip_that_starts_but_fails_as_it_looks_round_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = program(tmp_path / "bin/python3.12", "exit 1")
+    old = program(tmp_path / "old/pip3", '[ "$3" = --version ]')
+    monkeypatch.setattr(sys, "executable", str(bare))
+    with pytest.raises(SetupError):
+        Environment(tmp_path, {"PATH": str(old.parent)})._pip(Interpreter(str(bare), (3, 12, 1)))
+    good = program(tmp_path / "good/pip3", "exit 0")
+    environment = Environment(tmp_path, {"PATH": str(good.parent)})
+    assert environment._pip(Interpreter(str(bare), (3, 12, 1))) == [str(good), "--python", str(environment.python)]
 
 
 def test_one_of_two_starts_works_while_the_other_waits(checkout: Environment) -> None:
@@ -273,8 +296,10 @@ def test_arguments_and_working_directory_reach_the_program(
         (tmp_path / "scripts").mkdir(exist_ok=True)
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts")
     (tmp_path / "src").mkdir()
+    (tmp_path / "src/__init__.py").touch()
     (tmp_path / "src/main.py").write_text("import os, sys; print(sys.argv[1:], os.getcwd()); sys.exit(5)")
     (tmp_path / "user/src").mkdir(parents=True)
+    (tmp_path / "user/src/__init__.py").touch()
     (tmp_path / "user/src/main.py").write_text("raise SystemExit('a stranger')")
     environ = dict(os.environ, PATH=checkout.environ["PATH"])
     run = subprocess.run(
