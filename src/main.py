@@ -5,7 +5,9 @@ Nothing heavy is imported here: `--help` must answer at once, so each command im
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +17,7 @@ from typer.exceptions import TyperException
 from .core.errors import MycelialError, UsageError
 
 _USAGE = UsageError.exit_code
+_MAX_SEED = 2**63 - 1  # of the record: a seed is a whole number in it
 
 app = typer.Typer(
     name="mycelial",
@@ -31,7 +34,7 @@ Env = Annotated[str | None, typer.Option("--env", help="Overlay: dev, prod or te
 Sets = Annotated[list[str] | None, typer.Option("--set", help="One value: A.B=V. May be repeated.")]
 State = Annotated[Path | None, typer.Option("--state", help="State folder; default: state/paper.")]
 Data = Annotated[Path | None, typer.Option("--data", help="Data folder; default: MYCELIAL_DATA.")]
-Seed = Annotated[int, typer.Option("--seed", help="Root of every random stream.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=_MAX_SEED, help="Root of every random stream.")]
 Pairs = Annotated[str | None, typer.Option("--pairs", help="BTC/USDT,ETH/USDT; default: all there are.")]
 Timerange = Annotated[str | None, typer.Option("--timerange", help="20220101-20220701, half open, UTC.")]
 
@@ -303,8 +306,9 @@ def bench(
 
 def main() -> None:
     """Entry point; a user's mistake never ends in a traceback."""
+    _open_streams()
     try:
-        app(standalone_mode=False)
+        app(standalone_mode=False, prog_name="mycelial")
     except MycelialError as error:
         _fail(str(error), error.exit_code)
     except typer.Exit as done:
@@ -317,8 +321,16 @@ def main() -> None:
         _fail(error.format_message(), _USAGE)
 
 
+def _open_streams() -> None:
+    """Stand in for streams that were closed, or the next file that is opened would take their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - as long as the process
+
+
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(message.rstrip() + "\n")
+    with suppress(OSError):
+        sys.stderr.write(message.rstrip() + "\n")
     raise SystemExit(code)
 
 

@@ -31,6 +31,7 @@ from src.core.types import (
     Slice,
     Snapshot,
     Stream,
+    Trade,
 )
 from src.services.gate import RiskGate
 from src.services.supervisor import FixedSupervisor
@@ -41,6 +42,8 @@ START = 1_609_459_200_000
 BTC, ETH, ADA = Pair("BTC/USDT"), Pair("ETH/USDT"), Pair("ADA/USDT")
 PAIRS = (BTC, ETH, ADA)
 NAMESPACE = UUID(int=7)
+
+SHIPPED = settings()
 
 Ohlcv = tuple[float, float, float, float, float]
 
@@ -59,7 +62,7 @@ def block(bar: int, bars: Mapping[Pair, Ohlcv], pairs: tuple[Pair, ...] = PAIRS)
     """The bars of one hour; pairs that are not named have none."""
     table = np.array([bars.get(pair, (np.nan, np.nan, np.nan, np.nan, 0.0)) for pair in pairs])
     present = np.array([pair in bars for pair in pairs])
-    return BarBlock(pairs, START + HOUR * bar, *(np.ascontiguousarray(table[:, c]) for c in range(5)), present)
+    return BarBlock(pairs, START + HOUR * bar, *(np.ascontiguousarray(table[:, c]) for c in range(5)), present=present)
 
 
 def slice_of(bar: int, bars: Mapping[Pair, Ohlcv]) -> Slice:
@@ -113,7 +116,7 @@ def order(
 
 def approve(wanted: Order, tree: Settings) -> Approved:
     """What the real gate says of an order that nothing speaks against."""
-    closes = {pair: 1.0 for pair in PAIRS}
+    closes = dict.fromkeys(PAIRS, 1.0)
     held = {} if wanted.side is Side.BUY else {wanted.pair: position(wanted.pair, wanted.amount)}
     rich = Decimal(10) ** 30
     state = SpineState(snapshot(wanted.at, closes), held, [], rich, rich, rich, "", True, Decimal(0))
@@ -167,7 +170,7 @@ def exchange(tree: Settings) -> SimulatedExchange:
 
 def desk(tree: Settings | None = None) -> Desk:
     """A fresh account with the shipped settings."""
-    tree = tree or settings()
+    tree = tree or SHIPPED
     return Desk(
         Portfolio(tree.account.start_quote, Stream.SYNTHESIZED),
         exchange(tree),
@@ -184,7 +187,7 @@ class Walk:
         self.bar = -1
         self.closes: dict[Pair, float] = {}
         self.fills: list[Fill] = []
-        self.trades: list[object] = []
+        self.trades: list[Trade] = []
         self.halted = ""
 
     def __call__(

@@ -78,7 +78,7 @@ class DataEngineerBase(MycelialAgent):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on with the cached reading."""
-        self._cached = Reading(state["known_at"], state["values"])
+        self._cached = Reading(state["known_at"], state["values"]) if state else None
 
 
 def validated(reading: Reading) -> Reading:

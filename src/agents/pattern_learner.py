@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar
 
 import msgspec
@@ -62,9 +63,9 @@ class LearnerCollective:
 
     def act(self, snapshot: Snapshot) -> None:
         """One step of the colony over the announced pairs; publish each pair's idea where there is one."""
+        heard = self._heard.take(snapshot)
         if snapshot.bars is None:
             return
-        heard = self._heard.take(snapshot)
         if not np.array_equal(heard, snapshot.fresh):
             snapshot = msgspec.structs.replace(snapshot, fresh=heard)
         step = self._colony.step(snapshot)
@@ -113,13 +114,21 @@ def populate(world: World) -> None:
 
 
 def _edges(learners: list[PatternLearner]) -> list[tuple[str, str]]:
-    """Each learner to the next ones of its horizon: two inside its pair, six across pairs, in a ring."""
+    """Each learner to the next ones of its horizon in a ring: half of its neighbours; it is the other half's next.
+
+    Around the ring the pairs take turns, so that the next ones are of other pairs.
+    """
+    turn: Counter[tuple[str, Pair]] = Counter()
+    turns: dict[str, int] = {}
+    for learner in learners:
+        turns[learner.name] = turn[learner.horizon, learner.pair]
+        turn[learner.horizon, learner.pair] += 1
     edges: list[tuple[str, str]] = []
     for horizon in sorted({learner.horizon for learner in learners}):
-        same = [learner for learner in learners if learner.horizon == horizon]
+        same = sorted((one for one in learners if one.horizon == horizon), key=lambda one: turns[one.name])
         for place, learner in enumerate(same):
             ring = same[place + 1 :] + same[:place]
-            inside = [other for other in ring if other.pair == learner.pair][:_INSIDE]
-            across = [other for other in ring if other.pair != learner.pair][:_ACROSS]
+            inside = [other for other in ring if other.pair == learner.pair][: _INSIDE // 2]
+            across = [other for other in ring if other.pair != learner.pair][: _ACROSS // 2]
             edges += [(learner.name, other.name) for other in inside + across]
     return edges

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from ..core.config import Analysts
+from ..core.features import FLAT
 from ..core.indicators import INDICATOR_INDEX
 from ..core.messages import BaselineIdea
 from ..core.model import MycelialAgent, MycelialModel
@@ -32,10 +33,16 @@ class TechnicalAnalyst(MycelialAgent):
 
     kind: ClassVar[str] = "technical_analyst"
 
-    def __init__(self, model: MycelialModel, pair: Pair, team_id: int) -> None:
+    def __init__(self, model: MycelialModel, pair: Pair, team_id: int, teams: AnalystTeams) -> None:
         super().__init__(model, f"analyst-{pair}-{team_id}")
         self.pair = pair
         self.team_id = team_id
+        self._teams = teams
+
+    def remove(self) -> None:
+        """Leave the swarm; its voice is silent from now on."""
+        self._teams.silence(self.pair, self.team_id)
+        super().remove()
 
 
 class AnalystTeams:
@@ -49,6 +56,7 @@ class AnalystTeams:
         self._pairs = world.pairs
         self._heard = Heard(world.pairs)
         self._members = [[f"analyst-{pair}-{team}" for team in range(1, TEAM + 1)] for pair in world.pairs]
+        self._living = np.ones((len(world.pairs), TEAM), dtype=np.int64)
         self._rules = rules_of(world.settings.analysts)
         world.model.bus.subscribe("market-data:*", self._heard.on_market_data, self.name)
         world.model.add_actor(self)
@@ -57,8 +65,13 @@ class AnalystTeams:
         """Read the indicators of every announced pair; publish the votes of those that see a signal."""
         heard = self._heard.take(snapshot)
         sides, confidences, reasons = signals(snapshot.indicators, snapshot.close, heard, _COLUMNS, _ATR, self._rules)
+        sides *= self._living
         for index in np.flatnonzero(np.count_nonzero(sides, axis=1)):
             self._publish(int(index), snapshot, sides, confidences, reasons)
+
+    def silence(self, pair: Pair, team_id: int) -> None:
+        """Count this analyst's signals no more: it left."""
+        self._living[self._pairs.index(pair), team_id - 1] = 0
 
     def _publish(
         self, index: int, snapshot: Snapshot, sides: IntArray, confidences: FloatArray, reasons: IntArray
@@ -111,8 +124,10 @@ def signals(
     `indicators` (pairs, indicators) and `close` (pairs,) of a Snapshot, `heard` (pairs,), `columns` (3, 5): RSI,
     MACD histogram, its previous value, lower and upper band of each team. Returns sides (+1 buy, -1 sell, 0
     none), confidences in [0, 1] and reasons (index into SIGNALS), each (pairs, 3). A NaN indicator gives no
-    signal. Confidences: RSI min(max, (30 - RSI)/30) and (RSI - 70)/30; MACD cross clip(gain x |histogram|/ATR,
-    min, max); a close at or beyond a band has a fixed one, larger where it is still close to the band. Ties go to the first in this order.
+    signal; a price that does not move gives none either, for its RSI (TA-Lib: 0) and its band mean nothing.
+    Confidences: RSI min(max, (30 - RSI)/30) and (RSI - 70)/30; MACD cross clip(gain x |histogram|/ATR,
+    min, max); a close at or beyond a band has a fixed one, larger where it is still close to the band. Ties go to
+    the first in this order.
     """
     pairs = indicators.shape[0]
     sides = np.zeros((pairs, 3), dtype=np.int64)
@@ -122,6 +137,9 @@ def signals(
         if not heard[p]:
             continue
         for team in range(3):
+            lower, upper = indicators[p, columns[team, 3]], indicators[p, columns[team, 4]]
+            if upper - lower <= FLAT * close[p]:
+                continue
             best = 0.0
             rsi = indicators[p, columns[team, 0]]
             if rsi < rules[0]:
@@ -140,7 +158,7 @@ def signals(
                     sides[p, team], reasons[p, team] = (1 if histogram > 0.0 else -1), 2
             price = close[p]
             near = rules[8] * price
-            for band, side in ((indicators[p, columns[team, 3]], 1), (indicators[p, columns[team, 4]], -1)):
+            for band, side in ((lower, 1), (upper, -1)):
                 beyond = price <= band if side > 0 else price >= band
                 touch = (rules[7] if abs(price - band) <= near else rules[6]) if beyond else 0.0
                 if touch > best:
@@ -152,7 +170,7 @@ def signals(
 
 def populate(world: World) -> None:
     """Three analysts for each pair and the arrays that act for all of them."""
+    teams = AnalystTeams(world)
     for pair in world.pairs:
         for team_id in range(1, TEAM + 1):
-            TechnicalAnalyst(world.model, pair, team_id)
-    AnalystTeams(world)
+            TechnicalAnalyst(world.model, pair, team_id, teams)

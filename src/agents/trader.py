@@ -10,27 +10,33 @@ import msgspec
 from ..core.config import Consensus, Settings
 from ..core.consensus import rule_of_three
 from ..core.messages import BaselineIdea, Control, Message, MycelialIdea, SynthesizedTrade
-from ..core.model import MycelialAgent, MycelialModel, intervals
-from ..core.types import CommandKind, Idea, Pair, Side, Snapshot, Stream
+from ..core.model import MycelialAgent, MycelialModel, intervals, short
+from ..core.types import CommandKind, Decision, Idea, Pair, Side, Snapshot, Stream
 from .world import World
 
 NAME = "trader"
 
 
 class TraderRules(msgspec.Struct, frozen=True):
-    """`window_ms`: how far two ideas may lie apart; `least_edge`: the round-trip cost an edge must exceed."""
+    """`window_ms`: how far two ideas may lie apart; `least_edge`: the round-trip cost an edge must exceed.
+
+    `pairs` and `longest_horizon`: what an idea can be about in this run.
+    """
 
     window_ms: int
     least_edge: float
     min_learners: int
     consensus: Consensus
+    pairs: tuple[Pair, ...]
+    longest_horizon: int
 
 
 class Trader(MycelialAgent):
     """Applies the Rule of 3 to the analysts' votes and the three-learner rule to the swarm's idea.
 
     Two ideas of a pair collide when they are on the same side and at most a window apart; each is used once.
-    Opposite ones are a conflict. A collision whose edge does not exceed the cost is refused and counted.
+    Opposite ones are a conflict. A collision whose edge does not exceed the cost is refused and counted. So is an
+    idea that cannot be meant for this run and this moment, whoever said it.
     """
 
     kind: ClassVar[str] = "trader"
@@ -59,6 +65,9 @@ class Trader(MycelialAgent):
     def _on_baseline(self, message: Message) -> None:
         if not isinstance(message, BaselineIdea):
             return
+        if not self._plausible(message) or not all(0.0 <= vote.confidence <= 1.0 for vote in message.votes):
+            self._drop(message)
+            return
         agreed = rule_of_three(message.votes, self._rules.consensus.required_votes, 0.0)
         if agreed is not None:
             idea = Idea(message.pair, agreed.side, message.at, agreed.confidence, agreed.voters)
@@ -67,11 +76,23 @@ class Trader(MycelialAgent):
     def _on_mycelial(self, message: Message) -> None:
         if not isinstance(message, MycelialIdea):
             return
+        believable = 0.0 <= message.score <= 1.0 and 1 <= message.horizon <= self._rules.longest_horizon
+        if not believable or not self._plausible(message):
+            self._drop(message)
+            return
         learners = tuple(sorted(set(message.learners)))
         if len(learners) < self._rules.min_learners:
             return
         idea = Idea(message.pair, message.side, message.at, message.score, learners, message.edge, message.horizon)
         self._keep(Stream.MYCELIAL, self._mycelial, idea)
+
+    def _plausible(self, message: BaselineIdea | MycelialIdea) -> bool:
+        """Whether it is of a pair of this run and was said now, or less than a window ago."""
+        return message.pair in self._rules.pairs and 0 <= self.model.account_at() - message.at <= self._rules.window_ms
+
+    def _drop(self, message: Message) -> None:
+        at, source = self.model.account_at(), short(message.source)
+        self.model.note(Decision(at, "refusal", reason="implausible_idea", source=source))
 
     def _keep(self, stream: Stream, held: dict[Pair, Idea], idea: Idea) -> None:
         held[idea.pair] = idea
@@ -141,12 +162,16 @@ def _ideas(raw: list[Any]) -> Iterator[Idea]:
     return (msgspec.convert(item, Idea) for item in raw)
 
 
-def rules_of(settings: Settings, interval_ms: int) -> TraderRules:
+def rules_of(settings: Settings, interval_ms: int, pairs: tuple[Pair, ...]) -> TraderRules:
     """The trader's rules in the units of a run: n = max(1, ceil(window / interval)) intervals."""
     window = intervals(settings.trading.collision_window_seconds, interval_ms) * interval_ms
-    return TraderRules(window, settings.costs.round_trip, settings.learners.min_learners, settings.consensus)
+    learners = settings.learners
+    longest = max(horizon.intervals for horizon in learners.horizons)
+    return TraderRules(
+        window, settings.costs.round_trip, learners.min_learners, settings.consensus, pairs, longest_horizon=longest
+    )
 
 
 def populate(world: World) -> None:
     """The one trader."""
-    Trader(world.model, rules_of(world.settings, world.model.interval_ms))
+    Trader(world.model, rules_of(world.settings, world.model.interval_ms, world.pairs))

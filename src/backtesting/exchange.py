@@ -10,7 +10,7 @@ import msgspec
 
 from ..core.config import Account, Costs, Exchange
 from ..core.errors import BrokerError
-from ..core.portfolio import ZERO, floor_amount, money, side_costs
+from ..core.portfolio import ZERO, floor_amount, money, price_in, side_costs
 from ..core.types import (
     MONEY_STEP,
     Approved,
@@ -101,8 +101,9 @@ class SimulatedExchange:
         return fills
 
     def _fill_pair(self, bar: Bar, slice_: Slice, fills: list[Fill]) -> None:
-        room = money(bar.volume) * self._max_volume_ratio
-        opening = money(bar.open)
+        room = money(bar.volume) * self._max_volume_ratio if bar.volume > 0 else ZERO
+        opening = price_in(bar.pair, bar.opened, "open", bar.open)
+        lowest = price_in(bar.pair, bar.opened, "low", bar.low)
         for working in list(self._market.get(bar.pair, ())):
             if bar.opened < working.order.at or working.left <= 0:
                 continue
@@ -111,7 +112,7 @@ class SimulatedExchange:
                 room -= fill.amount
                 fills.append(fill)
         stop = self._stops.get(bar.pair)
-        if stop is not None and stop.trigger is not None and money(bar.low) <= stop.trigger:
+        if stop is not None and stop.trigger is not None and lowest <= stop.trigger:
             self._fill_stop(stop, min(opening, stop.trigger), room, slice_, fills)
 
     def _fill_stop(self, stop: _Working, price: Decimal, room: Decimal, slice_: Slice, fills: list[Fill]) -> None:

@@ -28,7 +28,8 @@ _BYTES_PER_MB = 1024 * 1024
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the Reports cannot know of a run. `wall_s` in seconds, from outside; `trades` by book, all closed ones.
 
-    `counts` and `refusals` are the engine's, `messages` the bus's, by channel template.
+    `counts` and `refusals` are the engine's, `messages` the bus's, by channel template. `equity` is what a run that
+    saw no slice still has, for it may go on from an earlier one; None: the start equity.
     """
 
     run_id: str
@@ -42,6 +43,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     census: Mapping[str, int]
     trades: Mapping[str, Sequence[Trade]]
     portfolio: Portfolio
+    equity: Decimal | None = None
     counts: Mapping[str, int]
     refusals: Mapping[str, int]
     messages: Mapping[str, int]
@@ -143,7 +145,7 @@ def _account(recorded: Recorded, facts: RunFacts) -> dict[str, Any]:
     returns = _daily_returns(recorded, recorded.curve.at, equity, start)
     return {
         "start_equity": start,
-        "end_equity": float(equity[-1]) if len(equity) else start,
+        "end_equity": float(equity[-1]) if len(equity) else float(facts.equity or start),
         "fees": float(facts.portfolio.fees),
         "slippage": float(facts.portfolio.slippage),
         "max_drawdown_ratio": fall.ratio,

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
+from ..backtesting.report import BREAKDOWNS
 from ..connectors.sqlite_ledger import SqliteSink
 from ..connectors.ticks import TickFeed
 from ..core import records
@@ -29,6 +30,7 @@ LEDGER = "ledger.sqlite"
 def run(options: BacktestOptions) -> None:
     """Run it, write the folder, print the result."""
     settings = common.settings(options.config, options.env, options.sets).settings
+    _refuse_unknown(options.breakdown)
     feed = recorded(options)
     run_id = new_run_id()
     out = options.out or RUNS / run_id
@@ -71,6 +73,12 @@ def _ledger(out: Path, settings: Any, run_id: str) -> Writer:
         raise UsageError(f"--out {out}: {error.strerror}; name a folder that can be written") from error
     sink = SqliteSink(path, settings.ledger, mode="backtest", ledger_id=run_id)
     return Writer(sink, settings.ledger, wait_durable=False)
+
+
+def _refuse_unknown(breakdown: str | None) -> None:
+    """Before the run: an hour of it is a high price for a typing error."""
+    if breakdown is not None and breakdown not in BREAKDOWNS:
+        raise UsageError(f"--breakdown {breakdown!r}: choose {', '.join(BREAKDOWNS)}")
 
 
 def _bus_name(name: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..connectors.config_files import Loaded, load
-from ..core.errors import UsageError
+from ..core.errors import MycelialError, UsageError
 
 DEFAULT_STATE = Path("state") / "paper"
 
@@ -40,15 +41,21 @@ def split(pairs: str | None) -> list[str] | None:
 
 
 def out(text: str) -> None:
-    """A line on stdout: results."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """A line on stdout: results. MycelialError when it cannot be written there, except that a reader left."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MycelialError(f"the result cannot be written to stdout: {error.strerror}") from error
 
 
 def say(text: str) -> None:
-    """A line on stderr: everything that is not a result."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """A line on stderr: everything that is not a result. A run does not end because nobody can read its log."""
+    with suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def out_json(value: Any) -> None:

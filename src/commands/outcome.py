@@ -34,6 +34,7 @@ def result_of(
         census=house.model.census(),
         trades=house.tracker.trades,
         portfolio=house.desk.portfolio,
+        equity=house.desk.equity,
         counts=house.engine.counts,
         refusals=house.engine.refusals,
         messages=house.bus.counts(),

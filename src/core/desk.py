@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from .portfolio import ZERO, Portfolio, money
+from .portfolio import ZERO, Portfolio, price_in
 from .ports import Broker, Gate, SpineState, Supervisor
 from .types import Approved, Command, Denied, Fill, Idea, Intent, Order, OrderId, Pair, Side, Slice, Snapshot, Trade
 
@@ -63,10 +63,14 @@ class Desk:
             block = slice_.bars
             for index, pair in enumerate(block.pairs):
                 if pair in held and block.present[index]:
-                    self._marks[pair] = money(float(block.close[index]))
+                    self._marks[pair] = price_in(pair, block.opened, "close", float(block.close[index]))
         self._marks = {pair: self._marks[pair] for pair in held}
         self.equity = self.portfolio.equity(self._marks)
         self.peak_equity = max(self.peak_equity, self.equity)
+
+    def forget_peak(self) -> None:
+        """Count the drawdown anew from here: somebody resumed, knowing what was lost."""
+        self.peak_equity = self.equity
 
     def decide(
         self,

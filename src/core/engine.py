@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from . import records
-from .clock import iso
+from .clock import from_iso, iso
 from .desk import Desk, Settled
 from .errors import BrokerError, InvariantError
 from .market import Market
 from .messages import Control, Message, SynthesizedTrade, TradeConfirmation
-from .model import MycelialModel
+from .model import MycelialModel, short
 from .ports import Bus, Clock, DeadLetter, Ledger, Row, Tracker
 from .types import (
     AccountView,
@@ -36,6 +36,15 @@ from .types import (
 
 NAME = "engine"
 
+LAST_MS = from_iso("9999-12-31T23:59:59.999Z")
+"""The last time that a record can name."""
+
+OWN_CHANNELS = frozenset({"synthesized-trade-log", "trade-confirmations"})
+"""What is said here happened in this process; nobody outside can know it better, or make an intent of it."""
+
+OUTCOMES = ("collision", "conflict")
+"""What a meeting of two ideas can be."""
+
 
 class Mailbox:
     """Commands wait here for the next slice; any thread may put, only the spine drains."""
@@ -53,6 +62,10 @@ class Mailbox:
         while self._commands:
             commands.append(self._commands.popleft())
         return commands
+
+    def waiting(self) -> list[Command]:
+        """What is asked for and not taken yet, in order."""
+        return list(self._commands)
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -102,6 +115,7 @@ class Engine:
         self._ledger = ledger
         self._sends = sends
         self._slices = 0
+        self._reached = -1
         self._numbers: Counter[str] = Counter()
         self._collisions: list[SynthesizedTrade] = []
         bus.subscribe("synthesized-trade-log", self._on_collision, NAME)
@@ -109,8 +123,8 @@ class Engine:
 
     def on_slice(self, slice_: Slice) -> Report:
         """The ten steps of the life of a slice."""
-        _refuse_the_future(slice_)
-        self._clock.reach(slice_.at)
+        _refuse_the_future(slice_, self._model.interval_ms)
+        self._reach(slice_.at)
         self._slices += 1
         self._numbers.clear()
         decisions: list[Decision] = []
@@ -118,6 +132,8 @@ class Engine:
         settled = self._settle(slice_, decisions)
         snapshot = self._market.push(slice_)
         up = self._model.on_snapshot(snapshot, self._account())
+        if not up:
+            decisions.append(Decision(slice_.at, "bus_down", source="bus"))
         ideas = self._collect(snapshot, decisions)
         intents = self._intents(decisions)
         orders = self._decide(intents, ideas, commands, snapshot, up, decisions)
@@ -126,6 +142,14 @@ class Engine:
         self._journal(slice_.at, decisions, trades, settled)
         return self._report(slice_, snapshot, decisions, orders, settled, trades, up)
 
+    # step 2
+    def _reach(self, at: int) -> None:
+        """Time rises strictly: a second slice of one instant would write over the records of the first."""
+        if at <= self._reached:
+            raise InvariantError(f"time ran backwards: a slice of {iso(at)} after that of {iso(self._reached)}")
+        self._clock.reach(at)
+        self._reached = at
+
     # step 3
     def _take_commands(self, at: int, decisions: list[Decision]) -> list[Command]:
         for foreign in self._bus.drain_foreign():
@@ -133,7 +157,11 @@ class Engine:
                 message = foreign.message
                 self.inbox.put(Command(message.command, message.reason, message.source))
                 continue
-            decisions.append(Decision(at, "foreign", source=foreign.producer, detail={"channel": foreign.channel}))
+            if foreign.channel in OWN_CHANNELS:
+                decisions.append(_letter(at, DeadLetter(foreign.channel, f"not for {foreign.producer!r} to say", "")))
+                continue
+            detail: dict[str, Any] = {"channel": short(foreign.channel)}
+            decisions.append(Decision(at, "foreign", source=short(foreign.producer), detail=detail))
             self._bus.deliver_foreign(foreign)
         decisions.extend(_letter(at, letter) for letter in self._bus.drain_dead_letters())
         commands = self.inbox.drain()
@@ -149,6 +177,7 @@ class Engine:
             self.halted = command.reason or "halted"
         elif command.kind is CommandKind.RESUME:
             self.halted = ""
+            self._desk.forget_peak()
         elif command.kind is CommandKind.STOP:
             self.stopping = True
         self._bus.publish(
@@ -179,12 +208,28 @@ class Engine:
 
     # step 6
     def _on_collision(self, message: Message) -> None:
-        if isinstance(message, SynthesizedTrade):
+        if isinstance(message, SynthesizedTrade) and self._plausible(message):
             self._collisions.append(message)
+        else:
+            self._refuse(message, "implausible_intent")
+
+    def _plausible(self, message: SynthesizedTrade) -> bool:
+        """Whether it is of this run and this slice, and every time that follows from it can be written down."""
+        leave_at = message.at + message.horizon * self._model.interval_ms
+        known = message.pair in self._market.pairs and message.outcome in OUTCOMES
+        return known and message.at == self._reached and message.at < leave_at <= LAST_MS
 
     def _on_control(self, message: Message) -> None:
-        if isinstance(message, Control) and message.source != NAME:
+        """A member of the swarm may ask for a halt; everything else comes from outside."""
+        if not isinstance(message, Control) or message.source == NAME:
+            return
+        if message.command is CommandKind.HALT:
             self.inbox.put(Command(message.command, message.reason, message.source))
+        else:
+            self._refuse(message, "not_entitled")
+
+    def _refuse(self, message: Message, reason: str) -> None:
+        self._model.note(Decision(self._reached, "refusal", reason=reason, source=short(message.source)))
 
     def _collect(self, snapshot: Snapshot, decisions: list[Decision]) -> list[tuple[Stream, Idea]]:
         ideas, notes = self._model.outbox.drain()
@@ -309,6 +354,7 @@ class Engine:
             "at": self._clock.now_ms(),
             "slices": self._slices,
             "halted": self.halted,
+            "waiting": [msgspec.to_builtins(command) for command in self.inbox.waiting() if not command.id],
             "refusals": dict(self.refusals),
             "counts": dict(self.counts),
             "market": self._market.state(),
@@ -321,6 +367,9 @@ class Engine:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._clock.reach(state["at"])
+        self._reached = state["at"]
+        for command in state["waiting"]:
+            self.inbox.put(msgspec.convert(command, Command))
         self._slices, self.halted = state["slices"], state["halted"]
         self.refusals, self.counts = Counter(state["refusals"]), Counter(state["counts"])
         self._market.restore(state["market"])
@@ -330,7 +379,15 @@ class Engine:
         self._tracker.restore(state["tracker"])
 
 
-def _refuse_the_future(slice_: Slice) -> None:
+def _refuse_the_future(slice_: Slice, interval_ms: int) -> None:
+    if slice_.bars is not None and slice_.bars.opened + interval_ms > slice_.at:
+        known_at = slice_.bars.opened + interval_ms
+        raise InvariantError(f"look-ahead: bars known at {iso(known_at)} are in the slice of {iso(slice_.at)}")
+    for tick in slice_.ticks:
+        if tick.at > slice_.at:
+            raise InvariantError(
+                f"look-ahead: a trade of {tick.pair} at {iso(tick.at)} is in the slice of {iso(slice_.at)}"
+            )
     for observation in slice_.observations:
         if observation.known_at > slice_.at:
             raise InvariantError(
@@ -420,4 +477,4 @@ def _command_line(command: Command, at: int) -> Decision:
 
 
 def _letter(at: int, letter: DeadLetter) -> Decision:
-    return Decision(at, "dead_letter", reason=letter.reason, source=letter.channel)
+    return Decision(at, "dead_letter", reason=short(letter.reason), source=short(letter.channel))

@@ -13,16 +13,26 @@ import numpy as np
 from mesa.discrete_space import Network
 from mesa.time import EventGenerator, Schedule
 
+from .canonical import encode
 from .clock import Timer
 from .config import Agents
-from .errors import InvariantError
+from .errors import AgentFault, InvariantError, MycelialError
 from .messages import Message
 from .ports import Bus, Failure, Handler, Stateful
 from .randomness import generator_for
+from .records import decision_fields
 from .types import AccountView, Decision, Idea, Snapshot, Stream
 
 PHASES = ("sense", "opine", "trade", "guard")
 """The order in which a slice passes through the population; the bus settles after each."""
+
+REASON_CHARACTERS = 300
+"""Of the format: what a record keeps of a text that it did not write itself."""
+
+
+def short(text: str) -> str:
+    """The beginning of a text that came from elsewhere, fit for a record."""
+    return text[:REASON_CHARACTERS].encode(errors="replace").decode()
 
 
 def intervals(seconds: float, interval_ms: int) -> int:
@@ -123,7 +133,8 @@ class MycelialModel(mesa.Model):
         self._origin: int | None = None
         self._members: dict[str, MycelialAgent] = {}
         self._actors: dict[str, list[Actor]] = {phase: [] for phase in PHASES}
-        self._recurring: list[EventGenerator] = []
+        self._recurring: list[tuple[Callable[[], None], EventGenerator]] = []
+        self._replaying = False
         self._kept: dict[str, Stateful] = {}
 
     def step(self) -> None:
@@ -142,6 +153,8 @@ class MycelialModel(mesa.Model):
         self.bus.unsubscribe(agent.name)
         self._members.pop(agent.name, None)
         self._actors = {phase: [a for a in actors if a is not agent] for phase, actors in self._actors.items()}
+        if agent.name in self.topology.G:
+            self.topology.remove_cell(self.topology[agent.name])
 
     def add_actor(self, actor: Actor) -> None:
         """Call `actor` in its phase, in order of arrival."""
@@ -165,8 +178,18 @@ class MycelialModel(mesa.Model):
         return list(self._members.values())
 
     def every(self, count: int, function: Callable[[], None]) -> None:
-        """Call `function` every `count` base intervals, on Mesa's event clock."""
-        self._recurring.append(self.schedule_recurring(function, Schedule(interval=float(count))))
+        """Call `function` every `count` base intervals, on Mesa's event clock; what it raises is its owner's fault.
+
+        A restart does not call it again for the time before.
+        """
+        owner = str(getattr(getattr(function, "__self__", None), "name", "schedule"))
+
+        def guarded() -> None:
+            if not self._replaying and owner not in self.quarantined:
+                self._guard(owner, "every", function)
+
+        # Mesa keeps a weak reference only.
+        self._recurring.append((guarded, self.schedule_recurring(guarded, Schedule(interval=float(count)))))
 
     def connect(self, nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> None:
         """Lay the network on which agents meet as neighbours."""
@@ -176,7 +199,13 @@ class MycelialModel(mesa.Model):
         self.topology = Network(graph, layout=None, random=self.random)
 
     def note(self, decision: Decision) -> None:
-        """Leave a line for the record."""
+        """Leave a line for the record; AgentFault when it is none that can be written down."""
+        if not isinstance(decision, Decision):
+            raise AgentFault(f"{type(decision).__name__} is no line for the record")
+        try:
+            encode(decision_fields(decision))
+        except (MycelialError, ValueError, OverflowError, OSError) as error:
+            raise AgentFault(f"a line that cannot be written down: {error}") from error
         self.outbox.notes.append(decision)
 
     def heard(self, stream: Stream, idea: Idea) -> None:
@@ -206,20 +235,24 @@ class MycelialModel(mesa.Model):
 
     def _act(self, actor: Actor, snapshot: Snapshot) -> None:
         started = self._timer.seconds() if self._timer else 0.0
-        try:
-            actor.act(snapshot)
-        except InvariantError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the border of one agent: it is counted and shown, the others go on
-            self._blame(Failure(actor.name, "act", f"{type(error).__name__}: {error}"))
+        self._guard(actor.name, "act", actor.act, snapshot)
         if self._timer and self._timer.seconds() - started > self._settings.step_budget_seconds:
             self._blame(Failure(actor.name, "act", f"slower than {self._settings.step_budget_seconds:g} s"))
 
+    def _guard(self, owner: str, where: str, function: Callable[..., None], *arguments: Any) -> None:
+        try:
+            function(*arguments)
+        except InvariantError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the border of one agent: it is counted and shown, the others go on
+            self._blame(Failure(owner, where, f"{type(error).__name__}: {error}"))
+
     def _blame(self, failure: Failure) -> None:
         self.faults[failure.owner] += 1
-        reason = f"{failure.where}: {failure.error}"
+        reason = short(f"{failure.where}: {failure.error}")
+        limit = self._settings.faults_before_quarantine
         self.note(Decision(self.account_at(), "fault", source=failure.owner, reason=reason))
-        if self.faults[failure.owner] >= self._settings.faults_before_quarantine:
+        if self.faults[failure.owner] >= limit and failure.owner not in self.quarantined:
             self.quarantined[failure.owner] = reason
             self.bus.unsubscribe(failure.owner)
             self.note(Decision(self.account_at(), "quarantine", source=failure.owner, reason=reason))
@@ -243,7 +276,9 @@ class MycelialModel(mesa.Model):
         """Go on from `state`: agents of the same names must have been born."""
         self._origin = state["origin"]
         if state["time"] > self.time:
+            self._replaying = True
             self.run_until(state["time"])
+            self._replaying = False
         self.quarantined = dict(state["quarantined"])
         for owner in self.quarantined:
             self.bus.unsubscribe(owner)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import ROUND_DOWN, Context, Decimal
 from typing import Any
 
+from .clock import iso
 from .config import Costs
-from .errors import InvariantError
+from .errors import DataError, InvariantError
 from .types import MONEY_STEP, Fill, Pair, Position, Side, Stream, Trade
 
 ZERO = Decimal(0)
@@ -19,6 +21,18 @@ _WIDE = Context(prec=60)
 def money(value: float) -> Decimal:
     """A float price as Decimal, by its shortest decimal form, so that 0.1 is 0.1."""
     return Decimal(repr(value))
+
+
+def price_in(pair: Pair, opened: int, name: str, value: float) -> Decimal:
+    """A price of the bar that opened at `opened` as Decimal; DataError where it cannot be one.
+
+    Money looks at bars before the market's own check of them, and nobody else looks at the open.
+    """
+    if not 0.0 < value < math.inf:
+        raise DataError(
+            f"bar of {pair} opened at {iso(opened)}: {name} {value} is no price: repair or leave out the bar"
+        )
+    return money(value)
 
 
 def side_costs(notional: Decimal, costs: Costs) -> tuple[Decimal, Decimal]:
@@ -146,7 +160,7 @@ class Portfolio:
             fees=lot.fees,
             slippage=lot.slippage,
             profit=profit,
-            profit_ratio=profit / lot.paid,
+            profit_ratio=profit / lot.paid if lot.paid else ZERO,  # crumbs below a money step cost nothing
             exit_reason=fill.reason,
         )
 

@@ -8,8 +8,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from src.backtesting.exchange import SimulatedExchange
 from src.core.config import Settings
-from src.core.errors import BrokerError
+from src.core.errors import BrokerError, DataError
 from src.core.portfolio import side_costs
 from src.core.types import Approved, Fill, OrderKind, Pair, Side, Slice
 from tests.checks import broker_checks
@@ -189,7 +190,12 @@ def test_what_a_stop_could_not_sell_goes_on_as_a_market_order() -> None:
     assert (first.amount, first.price, first.final) == (Decimal("1.5"), Decimal("95.0"), False)
     assert [(o.kind, o.amount) for o in stage.broker.open_orders()] == [(OrderKind.MARKET, Decimal("2.5"))]
     (second,) = stage.advance(120.0)  # far above the stop: it was triggered, it sells
-    assert (second.id, second.amount, second.price, second.final) == ("in-stop-2", Decimal("2.5"), Decimal("120.0"), True)
+    assert (second.id, second.amount, second.price, second.final) == (
+        "in-stop-2",
+        Decimal("2.5"),
+        Decimal("120.0"),
+        True,
+    )
     assert list(stage.broker.open_orders()) == []
 
 
@@ -275,11 +281,15 @@ def test_the_last_cent_can_be_spent() -> None:
 
 @pytest.mark.parametrize("price", [1e-8, 3.3e-8, 1e-5, 7.77e-4, 1.1, 1e8])
 def test_rounding_never_overdraws_the_account(price: float) -> None:
-    for cents in range(1, 60):
-        stage = Stage(account__start_quote=f"0.{cents:08d}")
-        stage.send(Side.BUY, "1000000000", "in")
-        stage.see({BTC: flat(price, 1e20)})
-        assert Decimal(stage.broker.state()["cash"]) >= 0, cents
+    """Notional, fee and slippage may each round up: 579 steps would pay 580."""
+    tree = settings()
+    for steps in (1, 2, 3, 52, *range(575, 640)):
+        cash = Decimal(steps).scaleb(-8)
+        account = tree.account.model_copy(update={"start_quote": cash})
+        broker = SimulatedExchange(tree.costs, account, tree.exchange)
+        broker.submit(approve(order(amount="1000000000"), tree))
+        broker.fills(slice_of(1, {BTC: flat(price, 1e20)}))
+        assert 0 <= Decimal(broker.state()["cash"]) <= cash
 
 
 def test_prices_at_the_ends_of_the_scale() -> None:
@@ -349,6 +359,28 @@ def test_two_entry_parts_share_one_stop_at_the_first_price() -> None:
     assert list(stage.see({BTC: (120.0, 120.0, 95.5, 96.0, 1e6)})) == []
     (fill,) = stage.see({BTC: (96.0, 96.0, 94.0, 96.0, 1e6)})
     assert (fill.price, fill.amount) == (Decimal("95.0"), Decimal(10))
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize(("place", "name"), [(0, "open"), (2, "low")])
+def test_nothing_fills_at_what_is_no_price(price: float, place: int, name: str) -> None:
+    stage = bought()
+    bad = list(flat(100.0))
+    bad[place] = price
+    before = stage.broker.state()
+    with pytest.raises(
+        DataError, match=f"bar of BTC/USDT opened at 2021-01-01T02:00:00.000Z: {name} {price} is no price"
+    ):
+        stage.see({BTC: tuple(bad)})  # type: ignore[dict-item]
+    assert stage.broker.state() == before
+
+
+@pytest.mark.parametrize("volume", [-5.0, float("nan")])
+def test_a_volume_that_cannot_be_fills_nothing(volume: float) -> None:
+    """The market refuses such a bar a moment later."""
+    stage = Stage()
+    stage.send(Side.BUY, "1", "in")
+    assert list(stage.see({BTC: flat(100.0, volume)})) == []
 
 
 def test_m_f19_costs_come_from_the_settings() -> None:

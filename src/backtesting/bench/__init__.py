@@ -1,0 +1,128 @@
+"""The benchmarks; BENCHMARKS is the table by which they are registered.
+
+To add one: write its function in the file of its group and add a row here. Our own parts are handed in (`Parts`);
+peers are third-party libraries of the same environment, driven as plainly as they allow.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import msgspec
+
+from ...core.errors import NotFound
+from . import buses, features, ledger, process, swarm
+from .machine import Machine, machine, own_peak_mb
+from .measure import Measured, Parts, Sizes, middle
+from .swarm import walk
+from .worlds import planted
+
+__all__ = [
+    "BENCHMARKS", "Benchmark", "Entry", "Machine", "Parts", "Sizes", "choose", "machine", "measure", "own_peak_mb",
+    "planted", "walk",
+]  # fmt: skip
+
+_NEAREST = 3
+
+Better = Literal["lower", "higher"]
+
+
+class Benchmark(msgspec.Struct, frozen=True):
+    """One row of BENCHMARKS. `goal` is in the unit of the ratio where there is a `peer`, else of the value."""
+
+    function: Callable[[Parts, Sizes], Measured]
+    unit: str
+    better: Better
+    goal: float | None = None
+    peer: str | None = None
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "swarm_pair_bars_per_s": Benchmark(swarm.throughput, "pair-bars/s", "higher"),
+    "swarm_scaling_2n": Benchmark(swarm.scaling, "time(2N)/time(N)", "lower", 2.3),
+    "swarm_peak_rss_mb": Benchmark(swarm.peak_memory, "MB", "lower"),
+    "colony_step_300_us": Benchmark(swarm.colony_step, "us", "lower", 80.0),
+    "features_us_per_pair_bar": Benchmark(features.batch, "us", "lower", 1.0),
+    "features_live_us_per_pair_bar": Benchmark(features.streams, "us", "lower", 10.0),
+    "round_embedded_ms": Benchmark(swarm.round_embedded, "ms", "lower", 3.0),
+    "bus_roundtrip_vs_redis_py": Benchmark(buses.roundtrip, "us", "lower", 1 / 1.5, "redis-py"),
+    "local_deliveries_vs_redis": Benchmark(buses.deliveries, "deliveries/s", "higher", 20.0, "redis-py"),
+    "durable_commit_ms": Benchmark(ledger.durable_commit, "ms", "lower", None, "fdatasync"),
+    "writer_spine_us": Benchmark(ledger.spine, "us", "lower", 5.0),
+    "writer_rows_vs_executemany": Benchmark(ledger.throughput, "rows/s", "higher", 0.5, "sqlite3.executemany"),
+    "help_s": Benchmark(process.help_answer, "s", "lower", 0.4),
+}
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What became of one benchmark, as others read it; medians of `runs` alternated rounds.
+
+    `ratio` says how many times better ours is than the peer: larger is always better. `least` and `most` are the
+    extremes of `value` over the rounds. What does not apply is null.
+    """
+
+    name: str
+    value: float
+    unit: str
+    better: Better
+    peer: str | None
+    peer_value: float | None
+    ratio: float | None
+    goal: float | None
+    met: bool | None
+    runs: int
+    least: float
+    most: float
+
+
+def choose(only: str | None) -> Sequence[str]:
+    """All names, or the one that was asked for; NotFound names the nearest."""
+    if only is None:
+        return list(BENCHMARKS)
+    if only in BENCHMARKS:
+        return [only]
+    near = difflib.get_close_matches(only, BENCHMARKS, _NEAREST)
+    hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(BENCHMARKS)}"
+    raise NotFound(f"no benchmark {only!r}: {hint}")
+
+
+def measure(names: Sequence[str], parts: Parts, sizes: Sizes) -> Iterator[Entry]:
+    """The benchmarks of these names one after another, each when it is asked for."""
+    for name in names:
+        benchmark = BENCHMARKS[name]
+        yield entry(name, benchmark, benchmark.function(parts, sizes))
+
+
+def entry(name: str, benchmark: Benchmark, measured: Measured) -> Entry:
+    """The figures of a benchmark against its goal."""
+    value = middle(measured.values)
+    peer_value = middle(measured.peer_values) if measured.peer_values else None
+    ratio = None if peer_value is None else _times_better(value, peer_value, benchmark.better)
+    return Entry(
+        name=name,
+        value=value,
+        unit=benchmark.unit,
+        better=benchmark.better,
+        peer=benchmark.peer,
+        peer_value=peer_value,
+        ratio=ratio,
+        goal=benchmark.goal,
+        met=_met(benchmark, value, ratio),
+        runs=len(measured.values),
+        least=min(measured.values),
+        most=max(measured.values),
+    )
+
+
+def _times_better(value: float, peer_value: float, better: Better) -> float:
+    return peer_value / value if better == "lower" else value / peer_value
+
+
+def _met(benchmark: Benchmark, value: float, ratio: float | None) -> bool | None:
+    if benchmark.goal is None or (benchmark.peer is not None and ratio is None):
+        return None
+    if ratio is not None:
+        return ratio >= benchmark.goal
+    return value <= benchmark.goal if benchmark.better == "lower" else value >= benchmark.goal

@@ -1,0 +1,118 @@
+"""How a benchmark measures: what it is handed, how rounds alternate, what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+import msgspec
+import numpy as np
+
+from ...core.clock import Timer
+from ...core.config import Settings
+from ...core.history import History
+from ...core.ports import Bus, Clock, Ledger
+from ...core.types import Slice, Snapshot
+
+MICROSECONDS, MILLISECONDS = 1e6, 1e3
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """How much is measured: the fixed design of the instrument, deliberately no settings. Tests take less.
+
+    `runs` alternated rounds; the rest are counts of one round. `bars` are walked by the whole swarm, `table_bars`
+    by features alone. Before a clock is looked at, `warm_bars` pass (the learners' ranks are full then and every
+    stream is open), or `warm_slices` where the whole house walks (the swarm has begun to speak).
+    """
+
+    runs: int = 5
+    pairs: int = 15
+    learners: int = 300
+    subscribers: int = 100
+    bars: int = 1_000
+    table_bars: int = 4_000
+    warm_bars: int = 600
+    warm_slices: int = 200
+    slices: int = 200
+    messages: int = 1_000
+    deliveries: int = 10_000
+    appends: int = 2_000
+    rows: int = 12_000
+    commits: int = 40
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What the benchmarks need from other rooms, as functions.
+
+    `walk` builds a whole house with a ledger in memory and returns its engine's step; `server` gives the address of
+    a bus server of our own, `connect` a bus on it; `writer` the single-writer queue over a new file; `colony` so
+    many learners on so many pairs; `swarm_peak_mb` the peak of a fresh process after a walk over so many bars;
+    `help_command` are the words of the command line.
+    """
+
+    settings: Settings
+    timer: Timer
+    walk: Callable[[History, Bus, Clock], Callable[[Slice], object]]
+    server: Callable[[], str]
+    connect: Callable[[Clock], Bus]
+    writer: Callable[[Path], Ledger]
+    colony: Callable[[int, int], Callable[[Snapshot], object]]
+    swarm_peak_mb: Callable[[Sizes], float]
+    help_command: Sequence[str]
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What a benchmark found, each round by itself; `peer_values` of the same rounds, empty without a peer."""
+
+    values: Sequence[float]
+    peer_values: Sequence[float] = ()
+
+
+Contest = Callable[[], float]
+
+
+def alternated(runs: int, *contests: Contest) -> list[list[float]]:
+    """The figures of each contest, in turns A B A B ...: what disturbs the machine disturbs all of them alike.
+
+    One round before is not counted: it compiles, fills caches and opens files.
+    """
+    figures: list[list[float]] = [[] for _ in contests]
+    for number in range(runs + 1):
+        for contest, found in zip(contests, figures, strict=True):
+            figure = contest()
+            if number:
+                found.append(figure)
+    return figures
+
+
+def seconds_of(timer: Timer, work: Callable[[], object]) -> float:
+    """Wall seconds of one call."""
+    started = timer.seconds()
+    work()
+    return timer.seconds() - started
+
+
+def each_seconds(timer: Timer, work: Callable[[], object], times: int) -> list[float]:
+    """Wall seconds of each of `times` calls."""
+    return [seconds_of(timer, work) for _ in range(times)]
+
+
+def step_seconds[T](timer: Timer, step: Callable[[T], object], inputs: Sequence[T]) -> list[float]:
+    """Wall seconds of one step for each of `inputs`."""
+    figures = []
+    for one in inputs:
+        started = timer.seconds()
+        step(one)
+        figures.append(timer.seconds() - started)
+    return figures
+
+
+def middle(figures: Sequence[float]) -> float:
+    """The median."""
+    return median(figures)
+
+
+def percentile(figures: Sequence[float], percent: float) -> float:
+    """The value below which `percent` of the figures lie, interpolated linearly."""
+    return float(np.percentile(figures, percent))

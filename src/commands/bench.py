@@ -1,0 +1,138 @@
+"""`mycelial bench`: builds the parts that the benchmarks measure and prints what they found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.table import Table
+
+from ..agents.colony import Colony
+from ..backtesting import bench, report
+from ..backtesting.text import NOTHING
+from ..connectors.embedded_valkey import EmbeddedValkey
+from ..connectors.memory_ledger import MemoryLedger
+from ..connectors.redis_bus import RedisBus
+from ..connectors.sqlite_ledger import SqliteSink
+from ..core.clock import Timer
+from ..core.config import Settings
+from ..core.history import History
+from ..core.market import FEATURES
+from ..core.ports import Bus, Clock, Ledger
+from ..core.types import Slice, Snapshot
+from ..services.writer import Writer
+from ..wiring import Plan, build
+from . import common
+
+SEED = 7
+"""Of the houses and colonies that are measured; part of the instrument, as is their market."""
+HELP = (sys.executable, "-m", "src.main", "--help")
+
+
+def run(only: str | None, json: bool) -> None:
+    """Measure all benchmarks, or the one of that name, and print them."""
+    names = bench.choose(only)
+    machine = bench.machine()
+    with ExitStack() as stack:
+        parts = parts_of(common.settings(None, None, ()).settings, stack)
+        entries: list[bench.Entry] = []
+        for name in names:
+            if not json:
+                common.say(f"{name} ...")
+            entries += bench.measure([name], parts, bench.Sizes())
+    if json:
+        common.out_json({"machine": machine, "benchmarks": entries})
+    else:
+        _print(machine, entries)
+
+
+def parts_of(settings: Settings, stack: ExitStack) -> bench.Parts:
+    """The parts of the house; `stack` gives back the server where one was started."""
+    server = _server(settings, stack)
+    return bench.Parts(
+        settings=settings,
+        timer=Timer(),
+        walk=lambda history, bus, clock: _engine_step(settings, history, bus, clock),
+        server=server,
+        connect=lambda clock: RedisBus(server(), clock, settings.bus, producer="bench", epoch=1, timer=Timer()),
+        writer=lambda path: _writer(path, settings),
+        colony=lambda pairs, learners: _colony_step(settings, pairs, learners),
+        swarm_peak_mb=_swarm_peak_mb,
+        help_command=HELP,
+    )
+
+
+def _server(settings: Settings, stack: ExitStack) -> Callable[[], str]:
+    """Gives the address of one server for all, started when it is first asked for, by the main thread."""
+    started: list[EmbeddedValkey] = []
+
+    def address() -> str:
+        if not started:
+            started.append(EmbeddedValkey(0, settings.bus.connect_timeout_seconds))
+            stack.callback(started[0].close)
+        return started[0].url
+
+    return address
+
+
+def _engine_step(settings: Settings, history: History, bus: Bus, clock: Clock) -> Callable[[Slice], object]:
+    plan = Plan(history.pairs, history.interval_ms, SEED)
+    return build(settings, plan, clock, bus, MemoryLedger(settings.ledger), history).engine.on_slice
+
+
+def _writer(path: Path, settings: Settings) -> Ledger:
+    return Writer(SqliteSink(path, settings.ledger, mode="backtest", ledger_id="bench"), settings.ledger)
+
+
+def _colony_step(settings: Settings, pairs: int, learners: int) -> Callable[[Snapshot], object]:
+    """As many learners as asked for, spread over pairs and horizons as in a run."""
+    colony = Colony(settings.learners, settings.costs, len(FEATURES), pairs, SEED)
+    horizons = settings.learners.horizons
+    for number in range(learners):
+        colony.born(f"learner-{number}", number % pairs, horizons[number // pairs % len(horizons)].intervals)
+    return colony.step
+
+
+def _swarm_peak_mb(sizes: bench.Sizes) -> float:
+    """In a process of its own: this one carries the memory of everything that was measured before."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as fresh:
+        return fresh.submit(walk_and_weigh, sizes.pairs, sizes.bars).result()
+
+
+def walk_and_weigh(pairs: int, bars: int) -> float:
+    """Peak memory in MB of this process after a walk over the planted market; called in a fresh one."""
+    with ExitStack() as stack:
+        parts = parts_of(common.settings(None, None, ()).settings, stack)
+        bench.walk(parts, bench.planted(pairs, bars))
+    return bench.own_peak_mb()
+
+
+def _print(machine: bench.Machine, entries: Sequence[bench.Entry]) -> None:
+    load = ", ".join(f"{figure:.2f}" for figure in machine.load_average)
+    common.out(f"{machine.processor}, {machine.cores} cores, {machine.python}, {machine.platform}; load {load}")
+    table = Table(title="BENCHMARKS (medians; ratio: how many times better than the peer)")
+    for column in ("Name", "Value", "Range", "Unit", "Peer", "Peer value", "Ratio", "Goal", "Met"):
+        table.add_column(column, justify="left" if column in ("Name", "Unit", "Peer") else "right")
+    for one in entries:
+        table.add_row(*_cells(one))
+    report.terminal(sys.stdout).print(table)
+
+
+def _cells(one: bench.Entry) -> tuple[str, ...]:
+    met = NOTHING if one.met is None else "yes" if one.met else "NO"
+    sign = ">=" if one.peer is not None or one.better == "higher" else "<="
+    goal = NOTHING if one.goal is None else f"{sign} {_figure(one.goal)}"
+    extremes = f"{_figure(one.least)} .. {_figure(one.most)}"
+    ratio, peer_value = _figure(one.ratio), _figure(one.peer_value)
+    return one.name, _figure(one.value), extremes, one.unit, one.peer or NOTHING, peer_value, ratio, goal, met
+
+
+def _figure(value: float | None) -> str:
+    """Three significant digits, whole from a hundred on; a dash for what does not apply."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

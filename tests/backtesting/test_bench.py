@@ -1,0 +1,184 @@
+"""Every benchmark runs over the real parts in a small size; ratios point one way, goals are judged by the table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+
+import msgspec
+import pytest
+
+from src.backtesting import bench
+from src.backtesting.bench import BENCHMARKS, Benchmark, Entry, Parts, Sizes, choose, entry, machine, own_peak_mb
+from src.backtesting.bench.measure import Measured, alternated, percentile
+from src.backtesting.bench.worlds import planted
+from src.commands import bench as command
+from src.core.errors import BusError, NotFound
+from tests.worlds import settings
+
+SMALL = Sizes(
+    runs=3,
+    pairs=3,
+    learners=18,
+    subscribers=4,
+    bars=160,
+    table_bars=300,
+    warm_bars=120,
+    warm_slices=40,
+    slices=20,
+    messages=20,
+    deliveries=100,
+    appends=50,
+    rows=100,
+    commits=3,
+)
+ONE_RUN = {"swarm_peak_rss_mb"}
+PEERS = {
+    "bus_roundtrip_vs_redis_py": "redis-py",
+    "local_deliveries_vs_redis": "redis-py",
+    "writer_rows_vs_executemany": "sqlite3.executemany",
+    "durable_commit_ms": "fdatasync",
+}
+FIELDS = {
+    "name", "value", "unit", "better", "peer", "peer_value", "ratio", "goal", "met", "runs", "least", "most",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts() -> Iterator[Parts]:
+    with ExitStack() as stack:
+        yield command.parts_of(settings(), stack)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_runs_and_has_all_fields(name: str, parts: Parts) -> None:
+    (found,) = bench.measure([name], parts, SMALL)
+    fields = json.loads(msgspec.json.encode(found))
+    assert set(fields) == FIELDS
+    assert (fields["name"], fields["unit"], fields["better"]) == (name, BENCHMARKS[name].unit, BENCHMARKS[name].better)
+    assert fields["runs"] == (1 if name in ONE_RUN else SMALL.runs)
+    assert 0 < fields["least"] <= fields["value"] <= fields["most"]
+    assert fields["peer"] == PEERS.get(name)
+    assert (fields["peer_value"] is None) == (fields["ratio"] is None) == (name not in PEERS)
+    assert (fields["met"] is None) == (fields["goal"] is None)
+
+
+def test_goals_are_those_that_were_promised() -> None:
+    goals = {name: round(row.goal, 4) for name, row in BENCHMARKS.items() if row.goal is not None}
+    assert goals == {
+        "swarm_scaling_2n": 2.3,
+        "colony_step_300_us": 80.0,
+        "features_us_per_pair_bar": 1.0,
+        "features_live_us_per_pair_bar": 10.0,
+        "round_embedded_ms": 3.0,
+        "bus_roundtrip_vs_redis_py": 0.6667,
+        "local_deliveries_vs_redis": 20.0,
+        "writer_spine_us": 5.0,
+        "writer_rows_vs_executemany": 0.5,
+        "help_s": 0.4,
+    }
+
+
+def figures(benchmark: Benchmark, values: list[float], peer_values: list[float] = []) -> Entry:  # noqa: B006
+    return entry("x", benchmark, Measured(values, peer_values))
+
+
+def a_row(better: str, goal: float | None, peer: str | None = None) -> Benchmark:
+    return Benchmark(lambda parts, sizes: Measured([1.0]), "us", better, goal, peer)  # type: ignore[arg-type]
+
+
+def test_the_ratio_says_how_many_times_better_ours_is() -> None:
+    cost = figures(a_row("lower", 0.5, "them"), [2.0, 100.0, 1.0], [8.0, 4.0, 1.0])
+    assert (cost.value, cost.peer_value, cost.ratio, cost.met) == (2.0, 4.0, 2.0, True)
+    speed = figures(a_row("higher", 0.5, "them"), [2.0], [8.0])
+    assert (speed.ratio, speed.met) == (0.25, False)
+    assert (cost.least, cost.most, cost.runs) == (1.0, 100.0, 3)
+
+
+def test_without_a_peer_the_goal_is_in_the_unit_of_the_value() -> None:
+    assert figures(a_row("lower", 5.0), [5.0]).met is True
+    assert figures(a_row("lower", 5.0), [5.1]).met is False
+    assert figures(a_row("higher", 5.0), [4.9]).met is False
+    assert figures(a_row("higher", 5.0), [5.0]).met is True
+    assert figures(a_row("lower", None), [5.0]).met is None
+
+
+def test_a_peer_that_is_not_installed_gives_no_ratio_and_no_verdict() -> None:
+    found = figures(a_row("lower", 5.0, "them"), [1.0])
+    assert (found.peer, found.peer_value, found.ratio, found.met) == ("them", None, None, None)
+
+
+def test_an_unknown_name_is_not_found_and_the_nearest_are_told() -> None:
+    with pytest.raises(NotFound, match=r"no benchmark 'writer_spine': did you mean writer_spine_us"):
+        choose("writer_spine")
+    with pytest.raises(NotFound, match=r"no benchmark 'zzz': there are swarm_pair_bars_per_s, "):
+        command.run("zzz", True)
+    assert choose("help_s") == ["help_s"]
+    assert choose(None) == list(BENCHMARKS)
+
+
+def test_rounds_alternate_and_the_first_is_not_counted() -> None:
+    said: list[str] = []
+    numbers = count()
+
+    def contest(name: str) -> float:
+        said.append(name)
+        return float(next(numbers))
+
+    assert alternated(2, lambda: contest("a"), lambda: contest("b")) == [[2.0, 4.0], [3.0, 5.0]]
+    assert said == ["a", "b"] * 3
+
+
+def test_percentiles_are_interpolated() -> None:
+    assert percentile([1.0, 2.0, 3.0, 4.0, 5.0], 99.0) == pytest.approx(4.96)
+
+
+def test_the_planted_market_has_the_pairs_and_bars_asked_for() -> None:
+    history = planted(3, 50)
+    assert (len(history.pairs), len(history.times), history.bars) == (3, 50, 150)
+
+
+def test_the_machine_is_described() -> None:
+    found = machine()
+    assert found.cores >= 1
+    assert found.python.startswith("CPython 3.")
+    assert found.processor
+    assert len(found.load_average) == 3
+    assert own_peak_mb() > 10
+
+
+def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    command.run("help_s", True)
+    written = capsys.readouterr()
+    found = json.loads(written.out)
+    assert set(found) == {"machine", "benchmarks"}
+    assert [one["name"] for one in found["benchmarks"]] == ["help_s"]
+    assert written.err == ""
+
+
+def test_the_table_names_goal_and_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    command.run("help_s", False)
+    out = capsys.readouterr().out
+    assert "<= 0.4" in out
+    assert "cores" in out
+
+
+def test_messages_that_get_lost_are_no_figure(parts: Parts) -> None:
+    deaf = msgspec.structs.replace(parts, connect=lambda clock: DeafBus(parts.connect(clock)))
+    with pytest.raises(BusError, match="0 of 20 messages were delivered"):
+        list(bench.measure(["bus_roundtrip_vs_redis_py"], deaf, SMALL))
+
+
+class DeafBus:
+    """A real bus whose subscribers are forgotten."""
+
+    def __init__(self, bus: object) -> None:
+        self._bus = bus
+
+    def subscribe(self, *ignored: object) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._bus, name)
