@@ -17,8 +17,7 @@ from ..core.config import Costs, Learners
 from ..core.errors import ConfigError, DataError, InvariantError, NotFound
 from ..core.randomness import generator_for
 from ..core.types import BoolArray, FloatArray, IntArray, Scalar, Snapshot
-from . import colony_layout as k
-from .colony_kernels import step_rows
+from . import colony_kernels as k
 from .colony_votes import SwarmIdea, Voters, swarm_ideas
 
 __all__ = ["Colony", "ColonyState", "ColonyStep", "SwarmIdea"]
@@ -77,7 +76,6 @@ class Colony:
         self._grid: int | None = None
         self._population = 0
         self._rows = self._blank_rows(_FIRST_ROWS)
-        self._work = _work(_FIRST_ROWS)
         self._past = k.Past(
             np.full((self._depth, n_pairs, n_features), np.nan),
             np.full((self._depth, n_pairs), np.nan),
@@ -186,9 +184,9 @@ class Colony:
     def _blank_rows(self, capacity: int) -> k.Rows:
         settings, features = self._settings, self._n_features
         counts = np.zeros((capacity, k.COUNTS), dtype=np.int64)
-        counts[:, [k.BOOK_SINCE, k.SHARED_AT, k.SIGHTED_AT, k.PATTERN_AT, k.ARCHIVED_AT]] = k.EMPTY
+        counts[:, k.BOOK_SINCE] = k.EMPTY
         numbers = np.zeros((capacity, k.NUMBERS))
-        numbers[:, [k.SAID, k.SAID_SCORE, k.PATTERN_MOVE]] = np.nan
+        numbers[:, [k.SAID, k.SAID_SCORE]] = np.nan
         return k.Rows(
             numbers=numbers,
             counts=counts,
@@ -198,14 +196,11 @@ class Colony:
             guessed_at=np.full((capacity, self._depth), k.EMPTY, dtype=np.int64),
             ranks=np.zeros((capacity, settings.rank_window), dtype=np.int32),
             book=np.zeros((capacity, settings.book_trades)),
-            pattern=np.zeros((capacity, 2, features)),
-            stream=np.zeros(capacity, dtype=np.uint64),
         )
 
     def _grow(self) -> None:
         rows, more = self._rows._asdict(), self._blank_rows(self.capacity)._asdict()
         self._rows = k.Rows(**{column: np.concatenate((rows[column], more[column])) for column in rows})
-        self._work = _work(self.capacity)
 
     # Steps
 
@@ -218,8 +213,9 @@ class Colony:
         self._check(snapshot)
         now = self._now(snapshot)
         size = self.capacity
-        out = k.Out(np.empty(size), np.empty(size), np.empty(size), np.empty(size, dtype=np.bool_))
-        step_rows(*self._rows, *self._past, self._knobs, *self._work, *now, *out)
+        out = k.Out(np.full(size, np.nan), np.full(size, np.nan), np.zeros(size), np.ones(size, dtype=np.bool_))
+        work = k.Work(np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64), np.zeros((size, k.CLASSES)))
+        k.step_rows(self._rows, self._past, now, self._knobs, work, out)
         self._grid = snapshot.grid
         self._seen_at[now.fresh] = snapshot.grid
         for array in out:
@@ -324,7 +320,6 @@ class Colony:
         copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
         self._rows = k.Rows(**{name: copies[name] for name in k.Rows._fields})
         self._past = k.Past(**{name: copies[name] for name in k.Past._fields})
-        self._work = _work(self.capacity)
         self._seen_at = copies["seen_at"]
         self._row_of = {name: row for row, name in enumerate(state.names) if name}
         self._parents = {name: parent for name, parent in zip(state.names, state.parents, strict=True) if parent}
@@ -366,14 +361,8 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _work(capacity: int) -> k.Work:
-    """Scratch of a step, kept between steps because making it costs more than using it."""
-    slot, outcome = np.zeros((2, capacity), dtype=np.int64)
-    return k.Work(slot, outcome, np.zeros(capacity), np.zeros((capacity, k.CLASSES)))
-
-
-def _knobs(settings: Learners, costs: Costs) -> FloatArray:
-    knobs = k.Knobs(
+def _knobs(settings: Learners, costs: Costs) -> k.Knobs:
+    return k.Knobs(
         clip=settings.feature_clip,
         flat_min=settings.flat_min,
         flat_max=settings.flat_max,
@@ -388,4 +377,3 @@ def _knobs(settings: Learners, costs: Costs) -> FloatArray:
         silence_trades=settings.silence_min_trades,
         voice_profit=settings.voice_profit_ratio,
     )
-    return np.array(knobs, dtype=np.float64)

@@ -8,77 +8,115 @@ reference counts of the arrays than the arithmetic does.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
+from numba import njit
 
 from ..core.types import BoolArray, FloatArray, IntArray
-from .colony_layout import (
-    ALIVE,
-    BASE_LOSS,
-    BETA,
-    BIAS,
-    BOOK_ORDER,
-    BOOK_PRICE,
-    BOOK_RECENT,
-    BOOK_SINCE,
-    BOOK_TOTAL,
-    CLASSES,
-    DOWN,
-    DROPPED,
-    EMPTY,
-    ENTER,
-    ENTRY,
-    FAULTY,
-    FEATURES,
-    FLAT,
-    GUESS_BASE,
-    GUESS_MOVE,
-    HORIZON,
-    LEARNT,
-    LEARNT_AT,
-    LEAVE,
-    LOSS,
-    NO_ORDER,
-    NOWHERE,
-    PAIR,
-    PATTERN_AT,
-    PATTERN_MOVE,
-    PATTERN_SAID,
-    PATTERN_SCORE,
-    PREDICTED,
-    RANK_UNIT,
-    RATE,
-    SAID,
-    SAID_EDGE,
-    SAID_SCORE,
-    SEEN,
-    SEEN_FLAT,
-    SEEN_UP,
-    SETTLED,
-    SIGHTED,
-    SIGHTED_AT,
-    SIGHTED_SAID,
-    SIGHTED_SCORE,
-    SILENCED,
-    SMALLEST,
-    SXX,
-    SXY,
-    SYY,
-    T2,
-    TRADES,
-    UP,
-    WEIGHT,
-    WINS,
-    Knobs,
-    NarrowArray,
-    Now,
-    Out,
-    Past,
-    Rows,
-    StreamArray,
-    Work,
-    compiled,
-)
+
+NarrowArray = npt.NDArray[np.int32]
+
+DOWN, FLAT, UP = range(3)
+CLASSES = 3
+RANK_UNIT = 2.0**30  # |conviction| as a 32-bit integer: half the memory to scan, nothing lost that matters
+SMALLEST = 2.0**-1022  # keeps the loss of an impossible outcome finite
+NOWHERE, EMPTY = -1, -(2**62)  # no slot; a grid point that no run reaches
+NO_ORDER, ENTER, LEAVE = range(3)
+
+# Columns of Rows.numbers.
+RATE, ENTRY, BIAS = range(3)  # own learning rate, score from which it speaks, the one bias (flat class)
+BETA, T2 = range(3, 5)  # slope of realised on predicted move, its squared t
+SXX, SXY, SYY, WEIGHT = range(5, 9)  # fading sums behind it; WEIGHT counts the outcomes
+LOSS, BASE_LOSS = range(9, 11)  # fading sums of log losses: own, and of the class frequencies, as predicted
+SEEN, SEEN_FLAT, SEEN_UP = range(11, 14)  # fading counts of outcomes: down, flat, up
+BOOK_PRICE, BOOK_TOTAL, BOOK_RECENT = range(14, 17)  # entry price, sum of all profit ratios, of the last ones
+SAID, SAID_SCORE, SAID_EDGE = range(17, 20)  # conviction, score and edge of the newest step
+NUMBERS = 20
+
+# Columns of Rows.counts.
+ALIVE, PAIR, HORIZON, GENERATION, FEATURES = range(5)  # FEATURES: length of the used part of Rows.mask
+LEARNT, LEARNT_AT, PREDICTED, DROPPED = range(5, 9)  # LEARNT_AT: grid; DROPPED: guesses without outcome
+FAULTY, SILENCED = range(9, 11)
+BOOK_ORDER, BOOK_SINCE, TRADES, WINS = range(11, 15)  # BOOK_SINCE: grid of the entry's bar, EMPTY when flat
+COUNTS = 15
+
+GUESS_BASE, GUESS_MOVE, GUESS_WIDTH = 3, 6, 7  # of Rows.guesses: probabilities, base rates, predicted log return
+
+
+class Rows(NamedTuple):
+    """The learners, one a row; `depth` is the longest horizon + 1, a guess of grid g lies at g % depth."""
+
+    numbers: FloatArray  # (rows, NUMBERS)
+    counts: IntArray  # (rows, COUNTS)
+    weights: FloatArray  # (rows, CLASSES, features); zero where masked out
+    mask: IntArray  # (rows, features): indices of the features in use, ascending
+    guesses: FloatArray  # (rows, depth, GUESS_WIDTH)
+    guessed_at: IntArray  # (rows, depth): grid of the guess, EMPTY where none waits
+    ranks: NarrowArray  # (rows, rank_window): last |conviction| in units of 1 / RANK_UNIT
+    book: FloatArray  # (rows, book_trades): last profit ratios
+
+
+class Past(NamedTuple):
+    """What was known at the last `depth` grid points; features clipped, NaN where not finite."""
+
+    features: FloatArray  # (depth, pairs, features)
+    close: FloatArray  # (depth, pairs)
+    volatility: FloatArray  # (depth, pairs)
+
+
+class Now(NamedTuple):
+    """One slice; `last` is the grid of the step before."""
+
+    grid: int
+    last: int
+    fresh: BoolArray
+    close: FloatArray
+    open: FloatArray
+    volatility: FloatArray
+    features: FloatArray
+
+
+class Out(NamedTuple):
+    """What a step says, (rows,) each; arrives filled with NaN, NaN, 0 and True."""
+
+    conviction: FloatArray
+    score: FloatArray
+    edge: FloatArray
+    abstained: BoolArray
+
+
+class Work(NamedTuple):
+    """Scratch of one step; `slot` says where the guess in question lies, NOWHERE for rows that sit out."""
+
+    slot: IntArray  # (rows,)
+    outcome: IntArray  # (rows,): class of the matured move
+    chance: FloatArray  # (rows, CLASSES)
+
+
+class Knobs(NamedTuple):
+    """The settings the loops need."""
+
+    clip: float
+    flat_min: float
+    flat_max: float
+    round_trip: float
+    side_cost: float
+    rate_floor: float
+    rate_halving: float
+    rank_warmup: int
+    memory: float
+    min_t2: float
+    silence_profit: float
+    silence_trades: int
+    voice_profit: float
+
+
+def compiled[F: Callable[..., Any]](function: F) -> F:
+    """numba's njit, cached on disk, with the type of the plain function."""
+    return cast(F, njit(cache=True, error_model="numpy")(function))
 
 
 @compiled
@@ -205,47 +243,12 @@ def _judge(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work) -> None:
         realised = math.log(now.close[pair] / past.close[slot, pair])
         sigma = past.volatility[slot, pair] * math.sqrt(horizon)
         outcome = _outcome(realised, sigma, knobs.round_trip, knobs.flat_min, knobs.flat_max)
-        work.outcome[row], work.move[row] = outcome, realised
+        work.outcome[row] = outcome
         numbers[row, WEIGHT] += 1.0
         numbers[row, LOSS] -= math.log(max(guesses[row, slot, outcome], SMALLEST))
         numbers[row, BASE_LOSS] -= math.log(guesses[row, slot, GUESS_BASE + outcome])
         numbers[row, SEEN + outcome] += 1.0
         _calibrate(numbers, row, horizon, guesses[row, slot, GUESS_MOVE], realised)
-
-
-@compiled
-def _settle_patterns(rows: Rows, work: Work, grid: int) -> None:
-    """A pattern whose outcome came becomes the learner's newest pattern; one whose outcome was missed is lost."""
-    numbers, counts, pattern = rows.numbers, rows.counts, rows.pattern
-    for row in range(counts.shape[0]):
-        due = counts[row, SIGHTED_AT] + counts[row, HORIZON]
-        if counts[row, SIGHTED_AT] == EMPTY or due > grid:
-            continue
-        if due == grid and work.slot[row] != NOWHERE:
-            counts[row, PATTERN_AT] = counts[row, SIGHTED_AT]
-            numbers[row, PATTERN_SCORE] = numbers[row, SIGHTED_SCORE]
-            numbers[row, PATTERN_SAID] = numbers[row, SIGHTED_SAID]
-            numbers[row, PATTERN_MOVE] = work.move[row]
-            for index in range(pattern.shape[2]):
-                pattern[row, SETTLED, index] = pattern[row, SIGHTED, index]
-            counts[row, SIGHTED_AT] = EMPTY
-        elif due < grid:
-            counts[row, SIGHTED_AT] = EMPTY
-
-
-@compiled
-def _sight_patterns(rows: Rows, past: Past, work: Work, grid: int, out: Out) -> None:
-    """Keep what is seen with a strong score, unless the outcome of an earlier sighting is still awaited."""
-    numbers, counts, pattern = rows.numbers, rows.counts, rows.pattern
-    for row in range(counts.shape[0]):
-        strong = out.score[row] >= numbers[row, ENTRY]  # False while NaN
-        if not strong or counts[row, SIGHTED_AT] != EMPTY:
-            continue
-        counts[row, SIGHTED_AT] = grid
-        numbers[row, SIGHTED_SCORE], numbers[row, SIGHTED_SAID] = out.score[row], out.conviction[row]
-        for place in range(counts[row, FEATURES]):
-            index = rows.mask[row, place]
-            pattern[row, SIGHTED, index] = past.features[work.slot[row], counts[row, PAIR], index]
 
 
 @compiled
@@ -341,11 +344,10 @@ def _rank(counts: IntArray, ranks: NarrowArray, slots: IntArray, warmup: int, ou
         value = np.int32(abs(out.conviction[row]) * RANK_UNIT)
         filled = min(counts[row, PREDICTED], window)
         if filled >= warmup:
-            below, upto = np.int32(0), np.int32(0)  # kept narrow: four times as many comparisons at once
+            twice = 0
             for index in range(filled):
-                below = np.int32(below + np.int32(ranks[row, index] < value))
-                upto = np.int32(upto + np.int32(ranks[row, index] <= value))
-            out.score[row] = 0.5 * (below + upto) / filled
+                twice += (ranks[row, index] < value) + (ranks[row, index] <= value)
+            out.score[row] = 0.5 * twice / filled
             out.abstained[row] = False
         ranks[row, counts[row, PREDICTED] % window] = value
         counts[row, PREDICTED] += 1
@@ -380,22 +382,14 @@ def _decide(numbers: FloatArray, counts: IntArray, now: Now, out: Out) -> None:
 
 
 @compiled
-def _blank(out: Out) -> None:
-    for row in range(out.score.shape[0]):
-        out.conviction[row], out.score[row], out.edge[row] = math.nan, math.nan, 0.0
-        out.abstained[row] = True
-
-
-@compiled
-def _step(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work, out: Out) -> None:
-    _blank(out)
+def step_rows(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work, out: Out) -> None:
+    """One slice for all rows: fill, judge and learn what is due, predict, decide. Writes rows, past and out."""
     _record(past, now, knobs.clip)
     _drop_overdue(rows.counts, rows.guessed_at, now.last, now.grid)
     _fill(rows.numbers, rows.counts, rows.book, now, knobs)
     _find_due(rows, now, work)
     _forget(rows.numbers, rows.counts, work.slot, now.grid, knobs.memory)
     _judge(rows, past, now, knobs, work)
-    _settle_patterns(rows, work, now.grid)
     _softmax(rows, past, work)
     _descend(rows, past, now, knobs, work)
     _find_able(rows, past, now, work)
@@ -403,68 +397,4 @@ def _step(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work, out: Out) 
     _remember(rows, past, now, work, out)
     _rank(rows.counts, rows.ranks, work.slot, knobs.rank_warmup, out)
     _say(rows, work, knobs.min_t2, out)
-    _sight_patterns(rows, past, work, now.grid, out)
     _decide(rows.numbers, rows.counts, now, out)
-
-
-@compiled
-def step_rows(
-    numbers: FloatArray,
-    counts: IntArray,
-    weights: FloatArray,
-    mask: IntArray,
-    guesses: FloatArray,
-    guessed_at: IntArray,
-    ranks: NarrowArray,
-    book: FloatArray,
-    pattern: FloatArray,
-    stream: StreamArray,
-    past_features: FloatArray,
-    past_close: FloatArray,
-    past_volatility: FloatArray,
-    knobs: FloatArray,
-    slot: IntArray,
-    outcome: IntArray,
-    move: FloatArray,
-    chance: FloatArray,
-    grid: int,
-    last: int,
-    fresh: BoolArray,
-    close: FloatArray,
-    opened: FloatArray,
-    volatility: FloatArray,
-    features: FloatArray,
-    conviction: FloatArray,
-    score: FloatArray,
-    edge: FloatArray,
-    abstained: BoolArray,
-) -> None:
-    """One slice for all rows: fill, judge and learn what is due, predict, decide. Writes rows, past and out.
-
-    The arrays come one by one, in the order of Rows, Past, Knobs, Work, Now and Out: numba takes four times as long
-    to unpack the same arrays from tuples as to take them.
-    """
-    rows = Rows(numbers, counts, weights, mask, guesses, guessed_at, ranks, book, pattern, stream)
-    past = Past(past_features, past_close, past_volatility)
-    now = Now(grid, last, fresh, close, opened, volatility, features)
-    work, out = Work(slot, outcome, move, chance), Out(conviction, score, edge, abstained)
-    _step(rows, past, now, _unpacked(knobs), work, out)
-
-
-@compiled
-def _unpacked(knobs: FloatArray) -> Knobs:
-    return Knobs(
-        knobs[0],
-        knobs[1],
-        knobs[2],
-        knobs[3],
-        knobs[4],
-        knobs[5],
-        knobs[6],
-        int(knobs[7]),
-        knobs[8],
-        knobs[9],
-        knobs[10],
-        int(knobs[11]),
-        knobs[12],
-    )

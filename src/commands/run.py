@@ -22,9 +22,11 @@ from ..core.clock import SimClock, Timer, iso
 from ..core.config import Settings
 from ..core.errors import UsageError
 from ..core.history import SliceDigest
+from ..core.messages import AnyMessage
+from ..core.ports import Foreign
 from ..core.types import Command, CommandKind, Slice, Trade
 from ..services.commands import command_handlers
-from ..services.recovery import catch_up, commands_by_slice
+from ..services.recovery import Recorded, catch_up
 from ..services.runner import Pace, Runner
 from ..services.writer import Writer
 from ..wiring import Plan, build
@@ -47,7 +49,7 @@ class Remembered(msgspec.Struct, frozen=True):
     state: dict[str, Any] | None
     until: int
     trades: tuple[Trade, ...]
-    commands: tuple[tuple[int, Command], ...]
+    recorded: Recorded
     pending: tuple[Command, ...]
 
 
@@ -130,7 +132,7 @@ class _Session:
             self._house.tracker.recall(trade for trade in remembered.trades if trade.exit_at <= start)
         slices = iter(self._source.after(start))
         if remembered.until > (start or 0):
-            count, taken = catch_up(engine, slices, remembered.until, commands_by_slice(remembered.commands))
+            count, taken = catch_up(engine, slices, remembered.until, remembered.recorded)
             common.say(f"caught up over {count} slices, to {iso(remembered.until)}")
             slices = slices if taken is None else chain((taken,), slices)
         elif start is not None:
@@ -174,9 +176,14 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remem
         state=None if saved is None else checkpoint.load(saved[1]),
         until=max((row.at for row in tail), default=0),
         trades=tuple(msgspec.json.decode(row.body, type=Trade) for row in reader.rows("trade")),
-        commands=commands,
+        recorded=Recorded(commands, tuple((row.at, _foreign(row.body)) for row in reader.rows("foreign"))),
         pending=tuple(c for c in asked if c.id not in done and c.kind is not CommandKind.STOP),
     )
+
+
+def _foreign(body: bytes) -> Foreign:
+    fields = msgspec.json.decode(body)
+    return Foreign(fields["channel"], fields["producer"], msgspec.convert(fields["message"], AnyMessage))
 
 
 def _refuse_other_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 
 import msgspec
 
-from . import records
+from . import lines, records
 from .clock import from_iso, iso
 from .desk import Desk, Settled
 from .errors import BrokerError, InvariantError
+from .lines import ENGINE
 from .market import Market
-from .messages import Control, Message, SynthesizedTrade, TradeConfirmation
+from .messages import Control, Message, SynthesizedTrade
 from .model import MycelialModel, short
-from .ports import Bus, Clock, DeadLetter, Ledger, Row, Tracker
+from .ports import Bus, Clock, DeadLetter, Foreign, Ledger, Row, Tracker
 from .types import (
     AccountView,
     Approved,
@@ -33,8 +34,6 @@ from .types import (
     Stream,
     Trade,
 )
-
-NAME = "engine"
 
 LAST_MS = from_iso("9999-12-31T23:59:59.999Z")
 """The last time that a record can name."""
@@ -102,6 +101,7 @@ class Engine:
         sends: bool = True,
     ) -> None:
         self.inbox = Mailbox()
+        self.recalled: list[Foreign] = []
         self.halted = ""
         self.stopping = False
         self.refusals: Counter[str] = Counter()
@@ -118,8 +118,8 @@ class Engine:
         self._reached = -1
         self._numbers: Counter[str] = Counter()
         self._collisions: list[SynthesizedTrade] = []
-        bus.subscribe("synthesized-trade-log", self._on_collision, NAME)
-        bus.subscribe("system-control", self._on_control, NAME)
+        bus.subscribe("synthesized-trade-log", self._on_collision, ENGINE)
+        bus.subscribe("system-control", self._on_control, ENGINE)
 
     def on_slice(self, slice_: Slice) -> Report:
         """The ten steps of the life of a slice."""
@@ -152,23 +152,31 @@ class Engine:
 
     # step 3
     def _take_commands(self, at: int, decisions: list[Decision]) -> list[Command]:
-        for foreign in self._bus.drain_foreign():
-            if isinstance(foreign.message, Control):
-                message = foreign.message
-                self.inbox.put(Command(message.command, message.reason, message.source))
-                continue
-            if foreign.channel in OWN_CHANNELS:
-                decisions.append(_letter(at, DeadLetter(foreign.channel, f"not for {foreign.producer!r} to say", "")))
-                continue
-            detail: dict[str, Any] = {"channel": short(foreign.channel)}
-            decisions.append(Decision(at, "foreign", source=short(foreign.producer), detail=detail))
-            self._bus.deliver_foreign(foreign)
-        decisions.extend(_letter(at, letter) for letter in self._bus.drain_dead_letters())
+        recalled, self.recalled = self.recalled, []
+        for foreign in (*recalled, *self._bus.drain_foreign()):
+            self._take_foreign(foreign, at, decisions)
+        decisions.extend(lines.letter_line(at, letter) for letter in self._bus.drain_dead_letters())
         commands = self.inbox.drain()
         for command in commands:
             self._obey(command, at)
-            decisions.append(_command_line(command, at))
+            decisions.append(lines.command_line(command, at))
         return commands
+
+    def _take_foreign(self, foreign: Foreign, at: int, decisions: list[Decision]) -> None:
+        """Journaled with the slice it enters in, so that the same day can be walked again."""
+        message = foreign.message
+        if isinstance(message, Control):
+            self.inbox.put(Command(message.command, message.reason, message.source))
+            return
+        if foreign.channel in OWN_CHANNELS:
+            letter = DeadLetter(foreign.channel, f"not for {foreign.producer!r} to say", "")
+            decisions.append(lines.letter_line(at, letter))
+            return
+        row = records.row(at, "foreign", f"{at}:{self._number('foreign')}", foreign)
+        self._ledger.append([row], durable=False)
+        detail: dict[str, Any] = {"channel": short(foreign.channel)}
+        decisions.append(Decision(at, "foreign", source=short(foreign.producer), detail=detail))
+        self._bus.deliver_foreign(foreign)
 
     def _obey(self, command: Command, at: int) -> None:
         number = self._number("command")
@@ -176,12 +184,13 @@ class Engine:
         if command.kind is CommandKind.HALT:
             self.halted = command.reason or "halted"
         elif command.kind is CommandKind.RESUME:
+            if self.halted:
+                self._desk.forget_peak()
             self.halted = ""
-            self._desk.forget_peak()
         elif command.kind is CommandKind.STOP:
             self.stopping = True
         self._bus.publish(
-            "system-control", Control(source=NAME, at=at, known_at=at, command=command.kind, reason=command.reason)
+            "system-control", Control(source=ENGINE, at=at, known_at=at, command=command.kind, reason=command.reason)
         )
 
     # step 4
@@ -189,7 +198,7 @@ class Engine:
         settled = self._desk.settle(slice_)
         if settled.fills:
             self._write_fills(slice_.at, settled.fills)
-            decisions.extend(_fill_line(fill) for fill in settled.fills)
+            decisions.extend(lines.fill_line(fill) for fill in settled.fills)
         for trade in settled.trades:
             self._tracker.account_trade(trade)
         return settled
@@ -198,7 +207,7 @@ class Engine:
         rows = [records.row(at, "fill", fill.id, fill) for fill in fills]
         self._ledger.append([*rows, *_filled(fills), self._mark(at)], durable=True).wait()
         for fill in fills:
-            self._bus.publish("trade-confirmations", _confirmation(fill))
+            self._bus.publish("trade-confirmations", lines.confirmation(fill))
 
     def _account(self) -> AccountView:
         desk = self._desk
@@ -221,7 +230,7 @@ class Engine:
 
     def _on_control(self, message: Message) -> None:
         """A member of the swarm may ask for a halt; everything else comes from outside."""
-        if not isinstance(message, Control) or message.source == NAME:
+        if not isinstance(message, Control) or message.source == ENGINE:
             return
         if message.command is CommandKind.HALT:
             self.inbox.put(Command(message.command, message.reason, message.source))
@@ -233,7 +242,7 @@ class Engine:
 
     def _collect(self, snapshot: Snapshot, decisions: list[Decision]) -> list[tuple[Stream, Idea]]:
         ideas, notes = self._model.outbox.drain()
-        decisions.extend(_idea_line(stream, idea) for stream, idea in ideas)
+        decisions.extend(lines.idea_line(stream, idea) for stream, idea in ideas)
         decisions.extend(notes)
         for note in notes:
             if note.kind in ("refusal", "abstention"):
@@ -245,7 +254,7 @@ class Engine:
         met, self._collisions = self._collisions, []
         intents = []
         for message in met:
-            decisions.append(_meeting_line(message))
+            decisions.append(lines.meeting_line(message))
             self.counts["collisions" if message.outcome == "collision" else "conflicts"] += 1
             if message.refused:
                 self.refusals[message.refused] += 1
@@ -268,10 +277,10 @@ class Engine:
         for verdict in verdicts:
             if isinstance(verdict, Denied):
                 self.refusals[verdict.reason] += 1
-                decisions.append(_refusal_line(verdict))
+                decisions.append(lines.refusal_line(verdict))
             else:
                 approved.append(verdict)
-                decisions.append(_order_line(verdict.order))
+                decisions.append(lines.order_line(verdict.order))
         self._send(snapshot.at, approved, decisions)
         return tuple(verdict.order for verdict in approved)
 
@@ -291,7 +300,7 @@ class Engine:
             except BrokerError as error:
                 self.refusals["broker_refused"] += 1
                 failed.append(records.state_row(verdict.order.id, verdict.order.pair, "rejected", at))
-                decisions.append(_refusal_line(Denied(verdict.order, at, "broker_refused", str(error))))
+                decisions.append(lines.refusal_line(Denied(verdict.order, at, "broker_refused", str(error))))
         if failed:
             self._ledger.append(failed, durable=True).wait()
 
@@ -299,9 +308,7 @@ class Engine:
     def _journal(self, at: int, decisions: Sequence[Decision], trades: Sequence[Trade], settled: Settled) -> None:
         rows = [records.row(at, "trade", trade.id, trade) for trade in trades]
         rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in self._desk.broker.outcomes()]
-        if decisions:
-            lines = [records.decision_fields(decision) for decision in decisions]
-            rows.append(records.row(at, "decisions", str(at), {"lines": lines}))
+        rows += records.decision_rows(at, decisions)
         if self._desk.portfolio.positions and not settled.fills:
             rows.append(self._mark(at))
         if rows:
@@ -402,79 +409,3 @@ def _intent(message: SynthesizedTrade) -> Intent:
 
 def _filled(fills: Sequence[Fill]) -> list[Row]:
     return [records.state_row(fill.order_id, fill.pair, "filled", fill.at) for fill in fills if fill.final]
-
-
-def _confirmation(fill: Fill) -> TradeConfirmation:
-    return TradeConfirmation(
-        source=NAME,
-        at=fill.at,
-        known_at=fill.at,
-        pair=fill.pair,
-        side=fill.side,
-        stream=Stream.SYNTHESIZED,
-        order_id=fill.order_id,
-        amount=records.plain(fill.amount),
-        price=records.plain(fill.price),
-        fee=records.plain(fill.fee),
-        slippage=records.plain(fill.slippage),
-        reason=fill.reason,
-    )
-
-
-def _idea_line(stream: Stream, idea: Idea) -> Decision:
-    detail: dict[str, Any] = {"score": idea.score, "voters": list(idea.voters)}
-    if idea.edge is not None:
-        detail["edge"] = idea.edge
-    if idea.horizon is not None:
-        detail["horizon"] = idea.horizon
-    return Decision(idea.at, "idea", idea.pair, idea.side, source=stream.value, detail=detail)
-
-
-def _meeting_line(message: SynthesizedTrade) -> Decision:
-    kind = message.outcome if message.outcome == "conflict" else ("refusal" if message.refused else "intent")
-    return Decision(
-        message.at,
-        kind,
-        message.pair,
-        message.side,
-        message.refused or None,
-        message.source,
-        {
-            "edge": message.edge,
-            "baseline_confidence": message.baseline_confidence,
-            "mycelial_score": message.mycelial_score,
-            "analysts": list(message.analysts),
-            "learners": list(message.learners),
-        },
-    )
-
-
-def _refusal_line(denied: Denied) -> Decision:
-    order = denied.order
-    return Decision(denied.at, "refusal", order.pair, order.side, denied.reason, "gate", {"order": order.id})
-
-
-def _order_line(order: Order) -> Decision:
-    detail: dict[str, Any] = {"order": order.id, "amount": records.plain(order.amount)}
-    return Decision(order.at, "order", order.pair, order.side, order.reason, "supervisor", detail)
-
-
-def _fill_line(fill: Fill) -> Decision:
-    detail: dict[str, Any] = {
-        "order": fill.order_id,
-        "amount": records.plain(fill.amount),
-        "price": records.plain(fill.price),
-        "fee": records.plain(fill.fee),
-        "slippage": records.plain(fill.slippage),
-    }
-    return Decision(fill.at, "fill", fill.pair, fill.side, fill.reason, "broker", detail)
-
-
-def _command_line(command: Command, at: int) -> Decision:
-    kind = command.kind.value
-    detail: dict[str, Any] = {} if command.amount is None else {"amount": records.plain(command.amount)}
-    return Decision(at, kind, command.pair, command.side, command.reason, command.source, detail)
-
-
-def _letter(at: int, letter: DeadLetter) -> Decision:
-    return Decision(at, "dead_letter", reason=short(letter.reason), source=short(letter.channel))

@@ -6,6 +6,7 @@ apply is absent. Ledger rows carry the structs of `core.types` in canonical JSON
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -104,6 +105,30 @@ def trade_fields(trade: Trade) -> dict[str, Any]:
 def state_row(order_id: str, pair: str, state: str, at: int) -> Row:
     """What became of an order: open, filled, cancelled, rejected, reduced."""
     return row(at, "order", f"{order_id}:{state}:{at}", {"id": order_id, "pair": pair, "state": state})
+
+
+ROW_BYTES = 262_144
+"""Lines of one slice go into as many rows as needed, each about this large: far below what a ledger takes."""
+
+
+def decision_rows(at: int, decisions: Sequence[Decision]) -> list[Row]:
+    """The decisions of a slice in order, in rows of kind `decisions`: one, unless they are very long."""
+    rows: list[Row] = []
+    held: list[bytes] = []
+    size = 0
+    for decision in decisions:
+        line = encode(decision_fields(decision))
+        if held and size + len(line) > ROW_BYTES:
+            rows.append(_decisions(at, len(rows), held))
+            held, size = [], 0
+        held.append(line)
+        size += len(line)
+    return [*rows, _decisions(at, len(rows), held)] if held else rows
+
+
+def _decisions(at: int, number: int, lines: Sequence[bytes]) -> Row:
+    key = f"decisions:{at}" if number == 0 else f"decisions:{at}:{number}"
+    return Row(at, "decisions", key, b'{"lines":[' + b",".join(lines) + b"]}")
 
 
 def row(at: int, kind: str, key: str, body: Any) -> Row:

@@ -9,32 +9,42 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
+
 from ..core.engine import Engine
+from ..core.ports import Foreign
 from ..core.types import Command, Slice
 
 OWN_SOURCES = frozenset({"risk-guardian"})
 """Commands of the swarm's own members come again by themselves."""
 
 
-def commands_by_slice(recorded: Iterable[tuple[int, Command]]) -> Mapping[int, Sequence[Command]]:
-    """Commands from outside by the slice they took effect in, in their order."""
-    found: defaultdict[int, list[Command]] = defaultdict(list)
-    for at, command in recorded:
-        if command.source not in OWN_SOURCES:
-            found[at].append(command)
+class Recorded(msgspec.Struct, frozen=True):
+    """What entered by the inbox in an earlier life, each with the slice it entered in, in order."""
+
+    commands: Sequence[tuple[int, Command]]
+    foreign: Sequence[tuple[int, Foreign]]
+
+
+def by_slice[T](recorded: Iterable[tuple[int, T]]) -> Mapping[int, Sequence[T]]:
+    """The same by slice."""
+    found: defaultdict[int, list[T]] = defaultdict(list)
+    for at, one in recorded:
+        found[at].append(one)
     return found
 
 
-def catch_up(
-    engine: Engine, slices: Iterable[Slice], until: int, commands: Mapping[int, Sequence[Command]]
-) -> tuple[int, Slice | None]:
+def catch_up(engine: Engine, slices: Iterable[Slice], until: int, recorded: Recorded) -> tuple[int, Slice | None]:
     """Walk through the slices up to `until`; returns how many, and the first slice after them (already taken)."""
+    commands = by_slice((at, command) for at, command in recorded.commands if command.source not in OWN_SOURCES)
+    foreign = by_slice(recorded.foreign)
     count = 0
     for slice_ in slices:
         if slice_.at > until:
             return count, slice_
         for command in commands.get(slice_.at, ()):
             engine.inbox.put(command)
+        engine.recalled.extend(foreign.get(slice_.at, ()))
         engine.on_slice(slice_)
         engine.stopping = False
         count += 1

@@ -93,6 +93,7 @@ class Writer:
         self.refused = 0
         self._sink = sink
         self._settings = settings
+        self._half_full = max(1, settings.queue_rows // 2)
         self._timer = timer or Timer()
         self._entries: deque[_Entry] = deque()
         self._intake = Lock()
@@ -123,9 +124,8 @@ class Writer:
             return entry
         if not self._offer(entry):
             self._wait_for_room(entry)
-        if (self._idle or entry.durable or self._put - self._done >= self._settings.group_rows) and (
-            not self._wake.is_set()
-        ):
+        # Waking the thread costs the spine more than everything else here, so telemetry waits for its time.
+        if (self._idle or entry.durable or self.backlog >= self._half_full) and not self._wake.is_set():
             self._wake.set()
         return entry
 

@@ -98,7 +98,14 @@ def test_m_f21_no_entry_after_the_halt_until_a_command_resumes(walk: Walk) -> No
     assert walk.reports[-1].halted == ""
     walk.put(order)
     walk.until(57)
-    assert [line.reason for line in walk.decided(57, "refusal")] == ["drawdown"], "the gate holds the limit itself"
+    assert [order.side for order in walk.reports[-1].orders] == [Side.BUY], "the drawdown counts anew from there"
+
+
+def test_m_f21_in_the_slice_of_the_crash_the_gate_refuses_by_the_limit_itself(walk: Walk) -> None:
+    walk.until(46)
+    walk.put(Command(CommandKind.ORDER, "by hand", "control", tape.PAIR, Side.BUY, amount=walk.amount, id="1"))
+    assert walk.until(47).halted == ""
+    assert [line.reason for line in walk.decided(47, "refusal")] == ["drawdown"]
 
 
 def test_a_halt_that_was_asked_for_survives_a_restart(walk: Walk) -> None:

@@ -113,6 +113,8 @@ def test_a_peer_that_is_not_installed_gives_no_ratio_and_no_verdict() -> None:
 def test_an_unknown_name_is_not_found_and_the_nearest_are_told() -> None:
     with pytest.raises(NotFound, match=r"no benchmark 'writer_spine': did you mean writer_spine_us"):
         choose("writer_spine")
+    with pytest.raises(NotFound, match=r"did you mean writer_"):
+        choose("writer")
     with pytest.raises(NotFound, match=r"no benchmark 'zzz': there are swarm_pair_bars_per_s, "):
         command.run("zzz", True)
     assert choose("help_s") == ["help_s"]

@@ -525,6 +525,17 @@ def test_state_in_the_middle_gives_the_same_rest(bar: int) -> None:
     assert later.saved() == first.saved()
 
 
+def test_a_halt_survives_a_restart() -> None:
+    first = Walk()
+    first.put(Command(CommandKind.HALT, "by hand", "control", id="a"))
+    first.until(30)
+    later = Walk()
+    later.restore(first.saved())
+    later.until(tape.BARS - 1, first=31)
+    assert {report.halted for report in later.reports} == {"by hand"}
+    assert later.house.engine.refusals == {"halted": 1}
+
+
 def wild(seed: int = 7) -> Walk:
     """The whole real swarm over a wild walk of three pairs, cheap enough for its edges to pay."""
     changes = {f"learners__{name}": getattr(SETTINGS.learners, name) for name in (

@@ -75,12 +75,13 @@ def test_a_durable_row_cuts_the_waiting_short_and_takes_the_others_along() -> No
     assert len(sink.groups) <= 2
 
 
-def test_a_full_group_is_written_without_waiting_for_time() -> None:
+def test_a_queue_that_is_half_full_is_written_without_waiting_for_time() -> None:
     sink = ListSink()
     writer = Writer(sink, LAZY)
-    for number in range(100):
+    half = LAZY.queue_rows // 2
+    for number in range(half):
         writer.append([row(number)], False)
-    eventually(lambda: len(sink.keys) == 100)
+    eventually(lambda: len(sink.keys) == half)
     writer.close()
 
 

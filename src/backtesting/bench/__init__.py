@@ -24,7 +24,8 @@ __all__ = [
     "planted", "walk",
 ]  # fmt: skip
 
-_NEAREST = 3
+_NEAREST, _LIKENESS = 3, 0.4
+"""How many names an error offers, and how alike they must be."""
 
 Better = Literal["lower", "higher"]
 
@@ -83,7 +84,7 @@ def choose(only: str | None) -> Sequence[str]:
         return list(BENCHMARKS)
     if only in BENCHMARKS:
         return [only]
-    near = difflib.get_close_matches(only, BENCHMARKS, _NEAREST)
+    near = difflib.get_close_matches(only, BENCHMARKS, _NEAREST, _LIKENESS)
     hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(BENCHMARKS)}"
     raise NotFound(f"no benchmark {only!r}: {hint}")
 

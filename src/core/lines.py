@@ -1,0 +1,98 @@
+"""What the spine writes down and announces: one function for each kind of line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import records
+from .messages import SynthesizedTrade, TradeConfirmation
+from .model import short
+from .ports import DeadLetter
+from .types import Command, Decision, Denied, Fill, Idea, Order, Stream
+
+ENGINE = "engine"
+"""The name under which the spine speaks."""
+
+
+def confirmation(fill: Fill) -> TradeConfirmation:
+    """What the bus is told of a fill."""
+    return TradeConfirmation(
+        source=ENGINE,
+        at=fill.at,
+        known_at=fill.at,
+        pair=fill.pair,
+        side=fill.side,
+        stream=Stream.SYNTHESIZED,
+        order_id=fill.order_id,
+        amount=records.plain(fill.amount),
+        price=records.plain(fill.price),
+        fee=records.plain(fill.fee),
+        slippage=records.plain(fill.slippage),
+        reason=fill.reason,
+    )
+
+
+def idea_line(stream: Stream, idea: Idea) -> Decision:
+    """An idea that passed the rule of its stream."""
+    detail: dict[str, Any] = {"score": idea.score, "voters": list(idea.voters)}
+    if idea.edge is not None:
+        detail["edge"] = idea.edge
+    if idea.horizon is not None:
+        detail["horizon"] = idea.horizon
+    return Decision(idea.at, "idea", idea.pair, idea.side, source=stream.value, detail=detail)
+
+
+def meeting_line(message: SynthesizedTrade) -> Decision:
+    """Two ideas that met: an intent, a refusal or a conflict."""
+    kind = message.outcome if message.outcome == "conflict" else ("refusal" if message.refused else "intent")
+    return Decision(
+        message.at,
+        kind,
+        message.pair,
+        message.side,
+        message.refused or None,
+        message.source,
+        {
+            "edge": message.edge,
+            "baseline_confidence": message.baseline_confidence,
+            "mycelial_score": message.mycelial_score,
+            "analysts": list(message.analysts),
+            "learners": list(message.learners),
+        },
+    )
+
+
+def refusal_line(denied: Denied) -> Decision:
+    """An order the gate denied."""
+    order = denied.order
+    return Decision(denied.at, "refusal", order.pair, order.side, denied.reason, "gate", {"order": order.id})
+
+
+def order_line(order: Order) -> Decision:
+    """An order the gate approved."""
+    detail: dict[str, Any] = {"order": order.id, "amount": records.plain(order.amount)}
+    return Decision(order.at, "order", order.pair, order.side, order.reason, "supervisor", detail)
+
+
+def fill_line(fill: Fill) -> Decision:
+    """An execution."""
+    detail: dict[str, Any] = {
+        "order": fill.order_id,
+        "amount": records.plain(fill.amount),
+        "price": records.plain(fill.price),
+        "fee": records.plain(fill.fee),
+        "slippage": records.plain(fill.slippage),
+    }
+    return Decision(fill.at, "fill", fill.pair, fill.side, fill.reason, "broker", detail)
+
+
+def command_line(command: Command, at: int) -> Decision:
+    """A command that took effect."""
+    kind = command.kind.value
+    detail: dict[str, Any] = {} if command.amount is None else {"amount": records.plain(command.amount)}
+    return Decision(at, kind, command.pair, command.side, command.reason, command.source, detail)
+
+
+def letter_line(at: int, letter: DeadLetter) -> Decision:
+    """A message that was refused."""
+    return Decision(at, "dead_letter", reason=short(letter.reason), source=short(letter.channel))
