@@ -39,7 +39,8 @@ def command_handlers(
 
     A command is checked, handed to `record` (which returns only when it is durable), then to `put`; only then is it
     answered. `new_id` names it, so that what was recorded and what took effect can be matched. What `record` raises
-    reaches the caller, and the command is not put. UsageError and NotFound name the field and the remedy. All arguments are called from the thread that calls the handlers.
+    reaches the caller, and the command is not put. UsageError and NotFound name the field and the remedy. Everything
+    is called from the thread that calls the handlers.
     """
 
     def accept(command: Command) -> dict[str, Any]:
