@@ -1,7 +1,10 @@
-"""The scale-free features in compiled loops, one bar at a time, so that a backtest and a live run share every rounding.
+"""The scale-free features in compiled loops, so that a backtest and a live run share every rounding.
 
 numba without fastmath and without parallel reductions: multiply all prices by a power of two and divide all
-volumes by it, and every feature keeps every bit. The batch and the stream call the same function for each bar.
+volumes by it, and every feature keeps every bit. The stream (`advance_all`) goes bar by bar over tuples of arrays;
+the batch takes plain arrays and one loop over all bars of a pair for each thing with a memory, because counting
+references for every bar would cost more than the arithmetic. The arithmetic itself is the same inlined functions.
+They stand in one file: numba compiles a stored loop again when its own file changes, not when another one does.
 """
 
 from __future__ import annotations
@@ -122,6 +125,11 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
     return cast(F, njit(cache=True, error_model="numpy")(function))
 
 
+def inlined[F: Callable[..., Any]](function: F) -> F:
+    """njit copied into every caller: a call would count references of its arrays. With the type of the plain one."""
+    return cast(F, njit(inline="always", error_model="numpy")(function))
+
+
 @compiled
 def clock_features(at: int, out: FloatArray) -> None:
     """Hour and weekday of `at` (UTC ms) as sine and cosine into `out` (4,)."""
@@ -132,54 +140,79 @@ def clock_features(at: int, out: FloatArray) -> None:
     out[2], out[3] = math.sin(weekday), math.cos(weekday)
 
 
-@compiled
+@inlined
 def _over(difference: float, unit: float, price: float) -> float:
     """`difference` in units of `unit`; NaN where the unit is rounding noise of the price, or not known."""
     return difference / unit if unit > FLAT * price else math.nan
 
 
-@compiled
-def _past(memory: Memory, pair: int, bars: int) -> float:
-    """The close `bars` before the newest; NaN where there is none."""
-    newest = memory.counts[pair, BARS] - 1
-    return memory.closes[pair, (newest - bars) % CLOSES] if newest >= bars else math.nan
+@inlined
+def _write_price_features(
+    out: FloatArray, row: int, close: float, past_1: float, past_5: float, past_24: float, atr: float, rsi: float,
+    macd: float, upper: float, middle: float, ema_fast: float, ema_slow: float, adx: float,
+) -> None:  # fmt: skip
+    """The features RETURN_1 to ADX of one bar into a row of `out`; `past_n` is the close n bars before."""
+    moved = 1.0 if atr > FLAT * close else math.nan
+    out[row, RETURN_1] = _over(close - past_1, atr, close)
+    out[row, RETURN_5] = _over(close - past_5, atr, close)
+    out[row, RETURN_24] = _over(close - past_24, atr, close) / math.sqrt(24.0)
+    out[row, RSI] = moved * (rsi - 50.0) / 50.0
+    out[row, MACD] = _over(macd, atr, close)
+    out[row, BAND] = _over(close - middle, upper - middle, close)
+    out[row, EMA] = _over(ema_fast - ema_slow, atr, close)
+    out[row, ADX] = moved * adx / 50.0
 
 
-@compiled
+@inlined
 def _volume_score(volumes: FloatArray, seen: int, volume: float) -> float:
     """z-score in two passes; NaN until the window is full and where all its volumes are equal."""
-    if seen < volumes.shape[0]:
-        return math.nan
-    total = 0.0
-    for value in volumes:
-        total += value
-    mean = total / volumes.shape[0]
-    square = 0.0
-    for value in volumes:
-        square += (value - mean) * (value - mean)
-    return _over(volume - mean, math.sqrt(square / volumes.shape[0]), mean)
+    score = math.nan
+    if seen >= volumes.shape[0]:
+        total = 0.0
+        for value in volumes:
+            total += value
+        mean = total / volumes.shape[0]
+        square = 0.0
+        for value in volumes:
+            square += (value - mean) * (value - mean)
+        score = _over(volume - mean, math.sqrt(square / volumes.shape[0]), mean)
+    return score
 
 
-@compiled
+@inlined
 def _centred_rank(values: FloatArray, seen: int, value: float) -> float:
     """Mid-rank of `value`, which is one of `values`, from -1 to 1; NaN until the window is full."""
-    if seen < values.shape[0]:
-        return math.nan
-    below = 0
-    for other in values:
-        below += (2 if other < value else 0) + (1 if other == value else 0)
-    rank: float = below / values.shape[0] - 1.0
+    rank = math.nan
+    if seen >= values.shape[0]:
+        below = 0
+        for other in values:
+            below += (2 if other < value else 0) + (1 if other == value else 0)
+        rank = below / values.shape[0] - 1.0
     return rank
+
+
+@inlined
+def _square_step(close: float, before: float, intervals: int) -> float:
+    """The squared log return, shared out over the intervals it spans."""
+    step = math.log(close / before)
+    return step * step / intervals
+
+
+@inlined
+def _past(closes: FloatArray, newest: int, bars: int) -> float:
+    """The close `bars` before the newest of a ring; NaN where there is none."""
+    return closes[(newest - bars) % CLOSES] if newest >= bars else math.nan
 
 
 @compiled
 def _remember(memory: Memory, knobs: Knobs, pair: int, close: float, volume: float, grid: int) -> None:
-    """The bar enters the rings; its return, shared out over the intervals it spans, the weighted sums."""
+    """The bar enters the rings, its return the weighted sums."""
     counts = memory.counts[pair]
     if counts[BARS] > 0:
-        step = math.log(close / memory.closes[pair, (counts[BARS] - 1) % CLOSES])
+        before = memory.closes[pair, (counts[BARS] - 1) % CLOSES]
+        square = _square_step(close, before, grid - counts[GRID])
         keep = knobs.volatility_memory
-        memory.sums[pair, SQUARES] = keep * memory.sums[pair, SQUARES] + step * step / (grid - counts[GRID])
+        memory.sums[pair, SQUARES] = keep * memory.sums[pair, SQUARES] + square
         memory.sums[pair, WEIGHTS] = keep * memory.sums[pair, WEIGHTS] + 1.0
     memory.closes[pair, counts[BARS] % CLOSES] = close
     memory.volumes[pair, counts[BARS] % memory.volumes.shape[1]] = volume
@@ -199,34 +232,24 @@ def _write_indicators(memory: Memory, knobs: Knobs, pair: int, raw: FloatArray, 
 def _write_features(
     memory: Memory, shared: Shared, pair: int, close: float, volume: float, raw: FloatArray, out: FloatArray
 ) -> None:
-    counts, atr = memory.counts[pair], raw[shared.atr]
-    moved = 1.0 if atr > FLAT * close else math.nan
-    out[RETURN_1] = _over(close - _past(memory, pair, 1), atr, close)
-    out[RETURN_5] = _over(close - _past(memory, pair, 5), atr, close)
-    out[RETURN_24] = _over(close - _past(memory, pair, 24), atr, close) / math.sqrt(24.0)
-    out[RSI] = moved * (raw[shared.rsi] - 50.0) / 50.0
-    out[MACD] = _over(raw[shared.macd], atr, close)
-    out[BAND] = _over(close - raw[shared.middle], raw[shared.upper] - raw[shared.middle], close)
-    out[EMA] = _over(raw[shared.ema_fast] - raw[shared.ema_slow], atr, close)
-    out[ADX] = moved * raw[shared.adx] / 50.0
-    out[VOLUME] = _volume_score(memory.volumes[pair], counts[BARS], volume)
+    counts, closes, atr = memory.counts[pair], memory.closes[pair], raw[shared.atr]
+    newest = counts[BARS] - 1
+    _write_price_features(
+        out, pair, close, _past(closes, newest, 1), _past(closes, newest, 5), _past(closes, newest, 24), atr,
+        raw[shared.rsi], raw[shared.macd], raw[shared.upper], raw[shared.middle],
+        raw[shared.ema_fast], raw[shared.ema_slow], raw[shared.adx],
+    )  # fmt: skip
+    out[pair, VOLUME] = _volume_score(memory.volumes[pair], counts[BARS], volume)
+    ratio, ratios = atr / close, memory.atr_ratios[pair]
     if not math.isnan(atr):
-        memory.atr_ratios[pair, counts[ATRS] % memory.atr_ratios.shape[1]] = atr / close
+        ratios[counts[ATRS] % ratios.shape[0]] = ratio
         counts[ATRS] += 1
-    out[ATR_RANK] = moved * _centred_rank(memory.atr_ratios[pair], counts[ATRS], atr / close)
+    out[pair, ATR_RANK] = _centred_rank(ratios, counts[ATRS], ratio) if atr > FLAT * close else math.nan
 
 
 @compiled
-def _advance(
-    memory: Memory, knobs: Knobs, pair: int, close: float, volume: float, grid: int, raw: FloatArray,
-    clock: FloatArray, features: FloatArray, indicators: FloatArray,
-) -> float:  # fmt: skip
-    """One bar of one pair into its rows of features and indicators; returns its volatility."""
-    _remember(memory, knobs, pair, close, volume, grid)
-    _write_features(memory, knobs.shared, pair, close, volume, raw, features)
-    features[HOUR_SIN : WEEKDAY_COS + 1] = clock
-    _write_indicators(memory, knobs, pair, raw, indicators)
-    if memory.counts[pair, BARS] <= knobs.volatility_warmup:
+def _volatility(memory: Memory, pair: int, warmup: int) -> float:
+    if memory.counts[pair, BARS] <= warmup:
         return math.nan
     return math.sqrt(memory.sums[pair, SQUARES] / memory.sums[pair, WEIGHTS])
 
@@ -239,48 +262,12 @@ def advance_all(
     """One bar of every present pair into `row`, in place; the others keep what they have. `raw` (pairs, columns)."""
     for pair in range(present.shape[0]):
         if present[pair]:
+            _remember(memory, knobs, pair, close[pair], volume[pair], grid)
+            _write_features(memory, knobs.shared, pair, close[pair], volume[pair], raw[pair], row.features)
+            row.features[pair, HOUR_SIN : WEEKDAY_COS + 1] = clock
+            _write_indicators(memory, knobs, pair, raw[pair], row.indicators[pair])
             row.close[pair] = close[pair]
-            row.volatility[pair] = _advance(
-                memory, knobs, pair, close[pair], volume[pair], grid, raw[pair],
-                clock, row.features[pair], row.indicators[pair],
-            )  # fmt: skip
-
-
-@compiled
-def _stand(table: Row, time: int, pair: int) -> None:
-    """The row before stands; before the first bar nothing is known."""
-    if time > 0:
-        table.close[time, pair] = table.close[time - 1, pair]
-        table.volatility[time, pair] = table.volatility[time - 1, pair]
-        table.features[time, pair] = table.features[time - 1, pair]
-        table.indicators[time, pair] = table.indicators[time - 1, pair]
-    else:
-        table.close[time, pair] = table.volatility[time, pair] = math.nan
-        table.features[time, pair] = math.nan
-        table.indicators[time, pair] = math.nan
-
-
-@compiled
-def fill_pair(
-    memory: Memory, knobs: Knobs, pair: int, present: BoolArray, close: FloatArray, volume: FloatArray,
-    grids: IntArray, raw: FloatArray, clock: FloatArray, table: Row,
-) -> None:  # fmt: skip
-    """All bars of one pair into its column of `table`, whose arrays are (times, pairs, ...).
-
-    `present`, `close`, `volume`, `grids` and `clock` have one entry for every time, `raw` one row for every
-    present bar; where there is no bar the row before stands. `memory` has one pair.
-    """
-    bar = 0
-    for time in range(present.shape[0]):
-        if present[time]:
-            table.close[time, pair] = close[time]
-            table.volatility[time, pair] = _advance(
-                memory, knobs, 0, close[time], volume[time], grids[time], raw[bar],
-                clock[time], table.features[time, pair], table.indicators[time, pair],
-            )  # fmt: skip
-            bar += 1
-        else:
-            _stand(table, time, pair)
+            row.volatility[pair] = _volatility(memory, pair, knobs.volatility_warmup)
 
 
 @compiled
@@ -288,6 +275,95 @@ def clock_table(times: IntArray, out: FloatArray) -> None:
     """`clock_features` of every time into `out` (times, 4)."""
     for index in range(times.shape[0]):
         clock_features(times[index], out[index])
+
+
+@compiled
+def volume_scores(volumes: FloatArray, ring: FloatArray, out: FloatArray) -> None:
+    """VOLUME of every bar of a pair, (bars,). `ring` has the length of the window: sums run in its order."""
+    for bar in range(volumes.shape[0]):
+        ring[bar % ring.shape[0]] = volumes[bar]
+        out[bar] = _volume_score(ring, bar + 1, volumes[bar])
+
+
+@compiled
+def atr_ranks(atr: FloatArray, close: FloatArray, ring: FloatArray, out: FloatArray) -> None:
+    """ATR_RANK of every bar of a pair, (bars,). `ring` has the length of the window."""
+    seen = 0
+    for bar in range(atr.shape[0]):
+        ratio = atr[bar] / close[bar]
+        if not math.isnan(atr[bar]):
+            ring[seen % ring.shape[0]] = ratio
+            seen += 1
+        out[bar] = _centred_rank(ring, seen, ratio) if atr[bar] > FLAT * close[bar] else math.nan
+
+
+@compiled
+def volatilities(close: FloatArray, grids: IntArray, memory: float, warmup: int, out: FloatArray) -> None:
+    """The volatility after every bar of a pair, (bars,); NaN up to `warmup` bars."""
+    squares = weights = 0.0
+    for bar in range(close.shape[0]):
+        if bar > 0:
+            squares = memory * squares + _square_step(close[bar], close[bar - 1], grids[bar] - grids[bar - 1])
+            weights = memory * weights + 1.0
+        out[bar] = math.sqrt(squares / weights) if bar >= warmup else math.nan
+
+
+@inlined
+def _before(close: FloatArray, bar: int, bars: int) -> float:
+    """The close `bars` before `bar`; NaN where there is none."""
+    return close[bar - bars] if bar >= bars else math.nan
+
+
+@compiled
+def write_features(
+    shared: Shared, present: BoolArray, close: FloatArray, raw: FloatArray, scores: FloatArray, ranks: FloatArray,
+    clock: FloatArray, pair: int, table: FloatArray,
+) -> None:  # fmt: skip
+    """The features of one pair into `table` (times, pairs, features); without a bar the row before stands.
+
+    `present` and `clock` have one row for every time, the others one for every present bar; `raw` (columns, bars).
+    """
+    bar, out = -1, table[:, pair]
+    for time in range(present.shape[0]):
+        if present[time]:
+            bar += 1
+            _write_price_features(
+                out, time, close[bar], _before(close, bar, 1), _before(close, bar, 5), _before(close, bar, 24),
+                raw[shared.atr, bar], raw[shared.rsi, bar], raw[shared.macd, bar],
+                raw[shared.upper, bar], raw[shared.middle, bar],
+                raw[shared.ema_fast, bar], raw[shared.ema_slow, bar], raw[shared.adx, bar],
+            )  # fmt: skip
+            out[time, VOLUME] = scores[bar]
+            out[time, ATR_RANK] = ranks[bar]
+            for index in range(clock.shape[1]):
+                out[time, HOUR_SIN + index] = clock[time, index]
+        else:
+            for index in range(out.shape[1]):
+                out[time, index] = out[time - 1, index] if time > 0 else math.nan
+
+
+@compiled
+def write_indicators(
+    take: IntArray, lagged: BoolArray, present: BoolArray, raw: FloatArray, pair: int, table: FloatArray
+) -> None:
+    """As `write_features`, the indicators of one pair into `table` (times, pairs, indicators)."""
+    bar, out = -1, table[:, pair]
+    for time in range(present.shape[0]):
+        if present[time]:
+            bar += 1
+        for index in range(out.shape[1]):
+            place = bar - 1 if lagged[index] else bar
+            out[time, index] = raw[take[index], place] if place >= 0 else math.nan
+
+
+@compiled
+def write_standing(present: BoolArray, values: FloatArray, pair: int, table: FloatArray) -> None:
+    """As `write_features`, one value for every present bar of one pair into `table` (times, pairs)."""
+    bar, out = -1, table[:, pair]
+    for time in range(present.shape[0]):
+        if present[time]:
+            bar += 1
+        out[time] = values[bar] if bar >= 0 else math.nan
 
 
 @compiled

@@ -137,8 +137,8 @@ def _knobs(
 
 
 def raw_values(plan: Plan, high: FloatArray, low: FloatArray, close: FloatArray) -> FloatArray:
-    """TA-Lib over the bars of one pair, oldest first: (bars, plan.width), NaN during each warm-up."""
-    raw = np.full((len(close), plan.width), np.nan)
+    """TA-Lib over the bars of one pair, oldest first: (plan.width, bars), NaN during each warm-up."""
+    raw = np.full((plan.width, len(close)), np.nan)
     if len(close) == 0:
         return raw
     outputs: list[FloatArray] = [_run(call, close) for call in plan.singles]
@@ -147,7 +147,7 @@ def raw_values(plan: Plan, high: FloatArray, low: FloatArray, close: FloatArray)
         outputs += _run(call, close)
     outputs += [_run(call, high, low, close) for call in plan.ranges]
     for column, values in enumerate(outputs):
-        raw[:, column] = values
+        raw[column] = values
     return raw
 
 

@@ -1,7 +1,7 @@
 """Where indicators come from: TA-Lib over a whole history, or TA-Lib's streams bar by bar, equal to the last bit.
 
 Both read the present bars of a pair alone: a missing bar never enters TA-Lib. What is derived from its raw values
-is one compiled function in `features.py`, called for every bar by either source.
+is the arithmetic of `features.py`, inlined into the loops of either source.
 """
 
 from __future__ import annotations
@@ -152,12 +152,19 @@ def _table(history: History, plan: Plan) -> f.Row:
 
 
 def _fill(history: History, plan: Plan, pair: int, grids: IntArray, clock: FloatArray, table: f.Row) -> None:
-    present = np.ascontiguousarray(history.present[:, pair])
+    present, knobs = history.present[:, pair].copy(), plan.knobs
     high, low, close, volume = (
-        np.ascontiguousarray(column[:, pair]) for column in (history.high, history.low, history.close, history.volume)
+        column[:, pair][present] for column in (history.high, history.low, history.close, history.volume)
     )
-    raw = raw_values(plan, high[present], low[present], close[present])
-    f.fill_pair(_memory(plan, 1), plan.knobs, pair, present, close, volume, grids, raw, clock, table)
+    raw = raw_values(plan, high, low, close)
+    scores, ranks, volatility = np.empty((3, len(close)))
+    f.volume_scores(volume, np.full(plan.volume_window, np.nan), scores)
+    f.atr_ranks(raw[knobs.shared.atr], close, np.full(plan.rank_window, np.nan), ranks)
+    f.volatilities(close, grids[present], knobs.volatility_memory, knobs.volatility_warmup, volatility)
+    f.write_features(knobs.shared, present, close, raw, scores, ranks, clock, pair, table.features)
+    f.write_indicators(knobs.take, knobs.lagged, present, raw, pair, table.indicators)
+    f.write_standing(present, close, pair, table.close)
+    f.write_standing(present, volatility, pair, table.volatility)
 
 
 class _PairStreams:
@@ -197,7 +204,7 @@ class _PairStreams:
     def _first(self) -> FloatArray:
         self._open = self._try_to_open()
         high, low, close = self._columns()
-        values: FloatArray = raw_values(self._plan, high, low, close)[-1]
+        values: FloatArray = raw_values(self._plan, high, low, close)[:, -1]
         return values
 
     def _columns(self) -> tuple[FloatArray, FloatArray, FloatArray]:
