@@ -43,6 +43,10 @@ _REFUSED_MODES = {
 }
 
 
+_BUS_DOWN = b'"kind":"bus_down"'
+"""How the record names a slice without a bus; a quotation mark inside a reason is escaped, so this is no reason."""
+
+
 class Remembered(msgspec.Struct, frozen=True):
     """What an earlier process left: state, how far the journal goes, commands, and those not carried out yet."""
 
@@ -168,6 +172,7 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remem
     for row in reader.rows("start"):
         _refuse_other_run(path, msgspec.json.decode(row.body), identity)
     saved = reader.checkpoint()
+    since = None if saved is None else saved[0]
     tail = reader.tail(1)
     commands = tuple((row.at, msgspec.json.decode(row.body, type=Command)) for row in reader.rows("command"))
     done = {command.id for _, command in commands}
@@ -176,7 +181,11 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remem
         state=None if saved is None else checkpoint.load(saved[1]),
         until=max((row.at for row in tail), default=0),
         trades=tuple(msgspec.json.decode(row.body, type=Trade) for row in reader.rows("trade")),
-        recorded=Recorded(commands, tuple((row.at, _foreign(row.body)) for row in reader.rows("foreign"))),
+        recorded=Recorded(
+            commands,
+            tuple((row.at, _foreign(row.body)) for row in reader.rows("foreign")),
+            frozenset(row.at for row in reader.rows("decisions", since) if _BUS_DOWN in row.body),
+        ),
         pending=tuple(c for c in asked if c.id not in done and c.kind is not CommandKind.STOP),
     )
 

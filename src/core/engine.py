@@ -104,6 +104,7 @@ class Engine:
         self.recalled: list[Foreign] = []
         self.halted = ""
         self.stopping = False
+        self.bus_was_down = False  # set while a slice is walked once more that had no bus: what it refused stays so
         self.refusals: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self._clock = clock
@@ -131,7 +132,7 @@ class Engine:
         commands = self._take_commands(slice_.at, decisions)
         settled = self._settle(slice_, decisions)
         snapshot = self._market.push(slice_)
-        up = self._model.on_snapshot(snapshot, self._account())
+        up = self._model.on_snapshot(snapshot, self._account()) and not self.bus_was_down
         if not up:
             decisions.append(Decision(slice_.at, "bus_down", source="bus"))
         ideas = self._collect(snapshot, decisions)

@@ -20,10 +20,14 @@ OWN_SOURCES = frozenset({"risk-guardian"})
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What entered by the inbox in an earlier life, each with the slice it entered in, in order."""
+    """What came from outside in an earlier life, each with the slice it came in, in order.
+
+    `down`: the slices that had no bus. What was refused then must not be bought now.
+    """
 
     commands: Sequence[tuple[int, Command]]
     foreign: Sequence[tuple[int, Foreign]]
+    down: frozenset[int] = frozenset()
 
 
 def by_slice[T](recorded: Iterable[tuple[int, T]]) -> Mapping[int, Sequence[T]]:
@@ -45,7 +49,8 @@ def catch_up(engine: Engine, slices: Iterable[Slice], until: int, recorded: Reco
         for command in commands.get(slice_.at, ()):
             engine.inbox.put(command)
         engine.recalled.extend(foreign.get(slice_.at, ()))
+        engine.bus_was_down = slice_.at in recorded.down
         engine.on_slice(slice_)
-        engine.stopping = False
+        engine.bus_was_down = engine.stopping = False
         count += 1
     return count, None

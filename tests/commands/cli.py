@@ -24,11 +24,18 @@ from src.core.errors import NotRunning
 from src.core.history import BarColumns
 from tests.worlds import ROOT, settings
 
+Done = subprocess.CompletedProcess[str]
+Say = Callable[..., Done]
+"""A command in this process; see the fixture `say`."""
+
 START_MS = 1_609_459_200_000  # 2021-01-01
 HOUR_MS = 3_600_000
 PAIRS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+FEW = ("--set", "learners.per_pair=3")
+"""A population that is born and steps quickly."""
 SMALL = (
-    *("--set", "learners.per_pair=3", "--set", "learners.entry_score=0.6", "--set", "learners.calibration_min_t2=0"),
+    *FEW,
+    *("--set", "learners.entry_score=0.6", "--set", "learners.calibration_min_t2=0"),
     *("--set", "costs.fee_ratio=0.0002", "--set", "costs.slippage_ratio=0.0001"),
 )
 """Few learners that speak early and trade cheaply: the fewest bars in which a run comes to fills."""
@@ -49,9 +56,7 @@ def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "src.main", *map(str, words)]
 
 
-def mycelial(
-    *words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, **options: Any
-) -> subprocess.CompletedProcess[str]:
+def mycelial(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, **options: Any) -> Done:
     """Run a command to its end."""
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run(
@@ -67,7 +72,7 @@ def mycelial(
     )
 
 
-def refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
+def refused(done: Done, code: int, *said: str) -> None:
     """A user's mistake: this exit code, a message that says `said` and how to go on, and no traceback."""
     assert done.returncode == code, f"{done.returncode}: {done.stderr}"
     assert "Traceback" not in done.stderr
@@ -76,7 +81,7 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> No
         assert words in done.stderr, done.stderr
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
+def one_line(done: Done) -> str:
     """The message of a refused command; an AssertionError when it is more than a line."""
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
@@ -215,3 +220,8 @@ class Process:
         assert self.popen.stdout is not None
         self._stdout = self.popen.stdout.read()
         self.popen.stdout.close()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started, on Linux."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import pytest
 from src.connectors.control import ask
 from src.connectors.state_folder import find
 
-from .cli import SECONDS, SMALL, Process, books, journal, sound
+from .cli import SECONDS, SMALL, Process, books, children, journal, sound
 
 BARS = 400
 OFTEN = ("--bus", "local", "--set", "ledger.checkpoint_seconds=0.2", "--json")
@@ -36,10 +40,8 @@ def whole(
 def kill_at_random(process: Process, random: np.random.Generator, reached: int) -> None:
     """Kill -9 while it starts or recovers, or somewhere in the next slices."""
     if random.random() < 0.4:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.popen.wait(random.uniform(0.0, 4.0))
-        except subprocess.TimeoutExpired:
-            pass
     else:
         process.slices(min(reached + int(random.integers(5, 60)), BARS - 5))
     process.popen.kill()
@@ -118,4 +120,31 @@ def test_what_was_acknowledged_before_the_kill_takes_effect_once(planted: Path, 
     assert done == asked, "lost, or done twice"
     fills = [msgspec.json.decode(body) for _, _, body in journal(state, "fill")]
     assert [(fill["pair"], fill["side"]) for fill in fills] == [("BTC/USDT", "buy"), ("ETH/USDT", "buy")]
+    assert sound(state)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the server among the children of the run in /proc")
+def test_what_was_refused_without_a_bus_is_not_bought_after_a_kill(planted: Path, tmp_path: Path) -> None:
+    """No checkpoint and a new server: the slices without a bus are walked through once more, and stay without one."""
+    state, words = tmp_path / "state", ("--data", planted, *SMALL, "--json", "--set", "bus.port=0")
+    never = ("--set", "ledger.checkpoint_seconds=1000", "--set", "bus.backoff_first_seconds=60")
+    with Process(*words, *never, "--speed", "180000x", cwd=tmp_path, state=state) as process:
+        process.slices(3)
+        (server,) = children(process.popen.pid)
+        os.kill(server, signal.SIGKILL)
+        process.until(lambda answer: not answer["bus_up"])
+        assert ask(find(state), "order", SECONDS, pair="BTC/USDT", side="buy", amount="1")["ok"]
+        down = process.until(lambda answer: answer["refusals"].get("bus_down", 0) > 0)
+        process.slices(down["slices"] + 20)
+        process.popen.kill()
+        process.end()
+    seen = journal(state)
+    assert seen
+    with Process(*words, "--speed", "max", cwd=tmp_path, state=state) as process:
+        process.line("caught up over [0-9]+ slices")
+        assert process.result()["account"]["end_equity"] > 0
+    assert journal(state)[: len(seen)] == seen
+    assert journal(state, "dead_letter") == [], "the slices went another way than before"
+    orders = [msgspec.json.decode(body) for _, _, body in journal(state, "order")]
+    assert "manual" not in {order.get("reason") for order in orders}
     assert sound(state)
