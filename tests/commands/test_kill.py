@@ -21,8 +21,8 @@ from .cli import SECONDS, SMALL, Process, books, children, journal, sound
 
 BARS = 400
 OFTEN = ("--bus", "local", "--set", "ledger.checkpoint_seconds=0.2", "--json")
-PACED = ("--speed", "1440000x")
-"""Four hundred slices of one hour a second."""
+FASTEST = 1_440_000
+"""Four hundred slices of one hour a second: the pace for ten kills."""
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,13 @@ def whole(
     return journal(place / "state"), result
 
 
-def kill_at_random(process: Process, random: np.random.Generator, reached: int) -> None:
-    """Kill -9 while it starts or recovers, or somewhere in the next slices."""
+def kill_at_random(process: Process, random: np.random.Generator, reached: int, most: int) -> None:
+    """Kill -9 while it starts or recovers, or somewhere in the next `most` slices."""
     if random.random() < 0.4:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.popen.wait(random.uniform(0.0, 4.0))
     else:
-        process.slices(min(reached + int(random.integers(5, 60)), BARS - 5))
+        process.slices(min(reached + int(random.integers(1, most + 1)), BARS - 5))
     process.popen.kill()
     process.end()
 
@@ -52,9 +52,11 @@ def disturbed(planted: Path, place: Path, kills: int, seed: int) -> tuple[Path, 
     """A run that is killed `kills` times, then left alone; its state and last result."""
     random, state = np.random.default_rng(seed), place / "state"
     words, seen = ("--data", planted, *SMALL, *OFTEN), [("", "", b"")][:0]
+    # The bars have to last for all kills: the more there are, the slower it goes and the fewer slices lie between.
+    paced = ("--speed", f"{FASTEST * 100 // kills**2}x")
     for _ in range(kills):
-        with Process(*words, *PACED, cwd=place, state=state) as process:
-            kill_at_random(process, random, _reached(seen))
+        with Process(*words, *paced, cwd=place, state=state) as process:
+            kill_at_random(process, random, _reached(seen), BARS // 2 // kills)
         if (state / "ledger.sqlite").is_file():
             assert sound(state)
             now = journal(state)
