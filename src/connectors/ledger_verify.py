@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -90,9 +91,12 @@ def _check(connection: sqlite3.Connection, chain: _ChainCheck, findings: _Findin
     if header is None:
         findings.append("the header is missing")
         return
-    tables = _TablesCheck(findings)
-    money = _MoneyCheck(findings)
     chain.start(genesis(str(header[0]).encode()))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as memory:
+        _walk(connection, chain, _TablesCheck(findings, memory), _MoneyCheck(findings))
+
+
+def _walk(connection: sqlite3.Connection, chain: _ChainCheck, tables: _TablesCheck, money: _MoneyCheck) -> None:
     for page in _pages(connection):
         sound = [row for row in page if chain.follow(row)]
         tables.apply(sound)
@@ -160,9 +164,9 @@ class _ChainCheck:
 class _TablesCheck:
     """Grows the tables anew, in memory, and compares."""
 
-    def __init__(self, findings: _Findings) -> None:
+    def __init__(self, findings: _Findings, memory: sqlite3.Connection) -> None:
         self._findings = findings
-        self._memory = sqlite3.connect(":memory:", isolation_level=None)
+        self._memory = memory
         for projection in PROJECTIONS.values():
             columns = ",".join(projection.columns)
             self._memory.execute(f"CREATE TABLE {projection.table} ({columns}, UNIQUE ({projection.key}))")
@@ -177,7 +181,6 @@ class _TablesCheck:
         for projection in PROJECTIONS.values():
             query = f"SELECT {','.join(projection.columns)} FROM {projection.table} ORDER BY {projection.key}"
             self._compare(projection.table, connection.execute(query), self._memory.execute(query))
-        self._memory.close()
 
     def _compare(self, table: str, found: sqlite3.Cursor, expected: sqlite3.Cursor) -> None:
         while True:

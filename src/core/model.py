@@ -130,6 +130,7 @@ class MycelialModel(mesa.Model):
         self.topology = Network(nx.Graph(), layout=None, random=self.random)
         self._settings = settings
         self._timer = timer
+        self._slow: set[str] = set()
         self._origin: int | None = None
         self._members: dict[str, MycelialAgent] = {}
         self._actors: dict[str, list[Actor]] = {phase: [] for phase in PHASES}
@@ -237,7 +238,15 @@ class MycelialModel(mesa.Model):
         started = self._timer.seconds() if self._timer else 0.0
         self._guard(actor.name, "act", actor.act, snapshot)
         if self._timer and self._timer.seconds() - started > self._settings.step_budget_seconds:
-            self._blame(Failure(actor.name, "act", f"slower than {self._settings.step_budget_seconds:g} s"))
+            self._blame_slow(actor.name)
+        else:
+            self._slow.discard(actor.name)
+
+    def _blame_slow(self, name: str) -> None:
+        """Slow twice running is a fault; once is not, because a loop may just have been compiled."""
+        if name in self._slow:
+            self._blame(Failure(name, "act", f"slower than {self._settings.step_budget_seconds:g} s, again"))
+        self._slow.add(name)
 
     def _guard(self, owner: str, where: str, function: Callable[..., None], *arguments: Any) -> None:
         try:

@@ -159,7 +159,8 @@ def test_two_agents_of_one_name_are_refused() -> None:
 def test_census_counts_by_kind() -> None:
     walk = Walk()
     assert walk.house.model.census() == {
-        "market_miner": 1, "pattern_learner": 1, "risk_guardian": 1, "technical_analyst": 3, "trader": 1, "total": 7,
+        "code_miner": 1, "corporate_miner": 1, "government_miner": 1, "logistics_miner": 1,
+        "market_miner": 1, "pattern_learner": 1, "risk_guardian": 1, "technical_analyst": 3, "trader": 1, "total": 11,
     }  # fmt: skip
 
 
@@ -350,11 +351,26 @@ def test_m_f18_a_slow_agent_is_counted_with_the_injected_timer() -> None:
 
     Probe(model, "slow", "sense", slow)
     Probe(model, "brisk", "sense", brisk)
-    for hour in range(5):
+    see(model, START)
+    assert model.faults == {}, "the first time may have been spent compiling"
+    for hour in range(1, 6):
         see(model, START + hour * HOUR)
     assert model.faults == {"slow": 3}
-    assert model.quarantined == {"slow": "act: slower than 2 s"}
-    assert len(calls) == 3
+    assert model.quarantined == {"slow": "act: slower than 2 s, again"}
+    assert len(calls) == 4
+
+
+def test_an_agent_that_is_slow_now_and_then_is_no_fault() -> None:
+    timer = TellTime()
+    model = make(timer, agents__step_budget_seconds=2.0)
+
+    def moody(seen: Snapshot) -> None:
+        timer.now += 2.5 if seen.at // HOUR % 2 else 0.1
+
+    Probe(model, "moody", "sense", moody)
+    for hour in range(6):
+        see(model, START + hour * HOUR)
+    assert model.faults == {}
 
 
 def test_a_broken_promise_is_not_forgiven() -> None:
