@@ -19,11 +19,12 @@ from .core.indicators import BatchSource
 from .core.market import Market
 from .core.model import MycelialModel
 from .core.portfolio import Portfolio
-from .core.ports import Bus, Clock, Ledger
+from .core.ports import Bus, Clock, Ledger, Life
 from .core.types import Pair, Stream
 from .services.gate import RiskGate
+from .services.lifecycle import AssetLife
 from .services.pnl_tracker import PnLTracker
-from .services.supervisor import FixedSupervisor
+from .services.supervisor import FixedSupervisor, full_size
 
 
 class House(msgspec.Struct, frozen=True):
@@ -39,6 +40,8 @@ class House(msgspec.Struct, frozen=True):
     desk: Desk
     tracker: PnLTracker
     engine: Engine
+    life: AssetLife
+    world: World
 
     def close(self) -> None:
         """Drain the ledger, then give back the bus."""
@@ -49,12 +52,16 @@ class House(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a run is about: the pairs in their order, the base interval, the seed, who lives in it."""
+    """What a run is about: the pairs in their order, the base interval, the seed, who lives in it.
+
+    In a `simulation` moats that somebody invents count.
+    """
 
     pairs: tuple[Pair, ...]
     interval_ms: int
     seed: int
     kinds: Sequence[Kind] = KINDS
+    simulation: bool = False
 
 
 def build(
@@ -77,37 +84,42 @@ def build(
     world = World(model, settings, plan.pairs)
     for kind in plan.kinds:
         kind.populate(world)
-    desk = _account_desk(settings, plan.seed)
-    tracker = _tracker(settings, plan.seed)
+    life = AssetLife(settings.lifecycle, plan.interval_ms)
+    desk = _account_desk(settings, plan.seed, life)
+    tracker = _tracker(settings, plan.seed, life)
     market = _market(settings, plan, history)
-    engine = Engine(clock, bus, market, model, desk, tracker, ledger, sends)
-    return House(settings, plan.seed, clock, bus, ledger, market, model, desk, tracker, engine)
+    engine = Engine(clock, bus, market, model, desk, tracker, ledger, sends, life)
+    return House(settings, plan.seed, clock, bus, ledger, market, model, desk, tracker, engine, life, world)
 
 
 def _market(settings: Settings, plan: Plan, history: History | None) -> Market:
     source = None if history is None else BatchSource(history, settings.indicators, settings.analysts)
-    return Market(plan.pairs, plan.interval_ms, settings, source)
+    simulation = plan.simulation or (history is not None and history.simulated)
+    return Market(plan.pairs, plan.interval_ms, settings, source, simulation)
 
 
-def _account_desk(settings: Settings, seed: int) -> Desk:
-    return _desk(settings, seed, Stream.SYNTHESIZED, Stream.SYNTHESIZED.value, settings.risk)
+def _account_desk(settings: Settings, seed: int, life: Life) -> Desk:
+    return _desk(settings, seed, Stream.SYNTHESIZED, Stream.SYNTHESIZED.value, settings.risk, life)
 
 
-def _desk(settings: Settings, seed: int, stream: Stream, name: str, risk: Risk) -> Desk:
+def _desk(settings: Settings, seed: int, stream: Stream, name: str, risk: Risk, life: Life | None) -> Desk:
     return Desk(
         Portfolio(settings.account.start_quote, stream, name),
         SimulatedExchange(settings.costs, settings.account, settings.exchange),
-        FixedSupervisor(settings.account, namespace(seed, name)),
+        FixedSupervisor(settings.account, namespace(seed, name), full_size if life is None else life.multiplier),
         RiskGate(risk, settings.costs),
     )
 
 
-def _tracker(settings: Settings, seed: int) -> PnLTracker:
-    """The shadow books take every idea of theirs: a drawdown that would halt the account does not stop them."""
+def _tracker(settings: Settings, seed: int, life: Life | None = None) -> PnLTracker:
+    """The shadow books take every idea of theirs: a drawdown that would halt the account does not stop them.
+
+    They size their entries as the account does, so that an asset on probation counts less in all of them.
+    """
     risk = settings.risk.model_copy(update={"max_drawdown_ratio": 1.0})
 
     def shadow(stream: Stream, name: str, least_edge: float | None) -> tuple[Stream, Desk, float | None]:
-        return stream, _desk(settings, seed, stream, name, risk), least_edge
+        return stream, _desk(settings, seed, stream, name, risk, life), least_edge
 
     return PnLTracker(
         {

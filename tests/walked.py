@@ -17,7 +17,7 @@ from src.core.engine import Report
 from src.core.history import BarColumns, History, align
 from src.core.ports import Bus
 from src.core.records import decision_fields
-from src.core.types import Command, Decision, Slice
+from src.core.types import Command, Decision, Observation, Slice
 from src.wiring import House, Plan, build
 from tests.golden import tape
 from tests.worlds import settings
@@ -33,6 +33,7 @@ class Walk:
         make_bus: Callable[[SimClock], Bus] | None = None,
         seed: int = 7,
         make_ledger: Callable[[LedgerSettings], MemoryLedger] = MemoryLedger,
+        observations: Sequence[Observation] = (),
         **changes: object,
     ) -> None:
         self.tree = settings(**changes)
@@ -44,12 +45,16 @@ class Walk:
         self.house: House = build(self.tree, plan, self.clock, self.bus, self.ledger, self.history)
         self.reports: list[Report] = []
         self.amount = Decimal("0.5")
+        self.observations = list(observations)
         self._next = 0
 
     def until(self, bar: int, first: int | None = None) -> Report:
         """Walk through the bars up to `bar`; the last report."""
         for row in range(self._next if first is None else first, bar + 1):
-            self.see(Slice(int(self.history.times[row]), self.history.block(row)))
+            at = int(self.history.times[row])
+            known = tuple(seen for seen in self.observations if seen.known_at <= at)
+            self.observations = [seen for seen in self.observations if seen.known_at > at]
+            self.see(Slice(at, self.history.block(row), known))
         self._next = bar + 1
         return self.reports[-1]
 

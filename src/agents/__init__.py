@@ -4,7 +4,16 @@ To add a kind: write its file with a class and a `populate`, add a row here, and
 The order of rows is the order of birth, and with it the order inside a phase.
 """
 
-from . import market_miner, pattern_learner, risk_guardian, technical_analyst, trader
+from . import (
+    builder,
+    market_explorer,
+    market_miner,
+    moat_miner,
+    pattern_learner,
+    risk_guardian,
+    technical_analyst,
+    trader,
+)
 from .world import Kind, World
 
 KINDS: tuple[Kind, ...] = (
@@ -13,6 +22,34 @@ KINDS: tuple[Kind, ...] = (
         market_miner.MarketMiner,
         market_miner.populate,
         publishes=("market-data:{pair}",),
+        subscribes=(),
+    ),
+    Kind(
+        "code_miner",
+        moat_miner.CodeMiner,
+        moat_miner.populate_code,
+        publishes=("code-data:{language}",),
+        subscribes=(),
+    ),
+    Kind(
+        "logistics_miner",
+        moat_miner.LogisticsMiner,
+        moat_miner.populate_logistics,
+        publishes=("logistics-data:{region}",),
+        subscribes=(),
+    ),
+    Kind(
+        "government_miner",
+        moat_miner.GovernmentMiner,
+        moat_miner.populate_government,
+        publishes=("govt-data:{region}",),
+        subscribes=(),
+    ),
+    Kind(
+        "corporate_miner",
+        moat_miner.CorporateMiner,
+        moat_miner.populate_corporate,
+        publishes=("corp-data:{sector}",),
         subscribes=(),
     ),
     Kind(
@@ -26,8 +63,14 @@ KINDS: tuple[Kind, ...] = (
         "pattern_learner",
         pattern_learner.PatternLearner,
         pattern_learner.populate,
-        publishes=("mycelial-trade-ideas",),
-        subscribes=("market-data:{pair}",),
+        publishes=("mycelial-trade-ideas", "system-build-request"),
+        subscribes=(
+            "market-data:{pair}",
+            "code-data:{language}",
+            "govt-data:{region}",
+            "logistics-data:{region}",
+            "corp-data:{sector}",
+        ),
     ),
     Kind(
         "trader",
@@ -42,6 +85,20 @@ KINDS: tuple[Kind, ...] = (
         risk_guardian.populate,
         publishes=("system-control",),
         subscribes=("trade-confirmations",),
+    ),
+    Kind(
+        "market_explorer",
+        market_explorer.MarketExplorer,
+        market_explorer.populate,
+        publishes=("prospecting-proposals:{team}", "prospecting-consensus"),
+        subscribes=("prospecting-proposals:{team}",),
+    ),
+    Kind(
+        "builder",
+        builder.Builder,
+        builder.populate,
+        publishes=("system-deployment",),
+        subscribes=("prospecting-consensus", "system-build-request", "system-hibernation"),
     ),
 )
 

@@ -7,7 +7,8 @@ Births and deaths touch their own row alone; what a learner is born with comes f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,7 +18,8 @@ from ..core.config import Costs, Learners
 from ..core.errors import ConfigError, DataError, InvariantError, NotFound
 from ..core.randomness import generator_for
 from ..core.types import BoolArray, FloatArray, IntArray, Scalar, Snapshot
-from . import colony_kernels as k
+from . import colony_layout as k
+from .colony_kernels import step_rows
 from .colony_votes import SwarmIdea, Voters, swarm_ideas
 
 __all__ = ["Colony", "ColonyState", "ColonyStep", "SwarmIdea"]
@@ -65,6 +67,8 @@ class Colony:
     def __init__(self, settings: Learners, costs: Costs, n_features: int, n_pairs: int, seed: int) -> None:
         if settings.rank_warmup > settings.rank_window:
             raise ConfigError("learners.rank_warmup: must not be longer than learners.rank_window")
+        if settings.rank_window > np.iinfo(k.NARROW).max:
+            raise ConfigError(f"learners.rank_window: at most {np.iinfo(k.NARROW).max}, the ranks are counted narrow")
         self._settings = settings
         self._knobs = _knobs(settings, costs)
         self._n_features, self._n_pairs, self._seed = n_features, n_pairs, seed
@@ -81,6 +85,7 @@ class Colony:
             np.full((self._depth, n_pairs), np.nan),
             np.full((self._depth, n_pairs), np.nan),
         )
+        self._work = _work(_FIRST_ROWS, self._past.close.shape)
         self._seen_at = np.full(n_pairs, k.EMPTY, dtype=np.int64)
 
     # Population
@@ -106,9 +111,15 @@ class Colony:
         return len(self._row_of)
 
     def born(
-        self, name: str, pair_index: int, horizon: int, always_in: Sequence[int] = (), parent: str | None = None
+        self,
+        name: str,
+        pair_index: int,
+        horizon: int,
+        always_in: Sequence[int] = (),
+        parent: str | None = None,
+        moat: int = 0,
     ) -> int:
-        """Add a learner and return its row; `always_in` are feature indices its mask must have.
+        """Add a learner and return its row; `always_in` are feature indices its mask must have, those of its moat.
 
         A `parent` (living) only sets the lineage: generation is the parent's plus one, nothing is inherited.
         Raises InvariantError for a name that lives, a pair or feature out of range, a horizon not configured.
@@ -121,7 +132,7 @@ class Colony:
         row = int(free[0]) if free.size else len(self._row_of)
         self._draw(row, name, always_in)
         counts = self._rows.counts[row]
-        counts[k.ALIVE], counts[k.PAIR], counts[k.HORIZON], counts[k.GENERATION] = 1, pair_index, horizon, generation
+        counts[[k.ALIVE, k.PAIR, k.HORIZON, k.GENERATION, k.MOAT]] = 1, pair_index, horizon, generation, moat
         self._row_of[name] = row
         if parent is not None:
             self._parents[name] = parent
@@ -143,6 +154,34 @@ class Colony:
             return self._row_of[name]
         except KeyError:
             raise NotFound(f"no learner is called {name!r}") from None
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a learner of this name lives."""
+        return name in self._row_of
+
+    @property
+    def past(self) -> k.Past:
+        """What was known at the last grid points, live."""
+        return self._past
+
+    @property
+    def population(self) -> int:
+        """Counts births and deaths: what was made for one population is not valid for the next."""
+        return self._population
+
+    @property
+    def grid(self) -> int | None:
+        """The grid of the newest step."""
+        return self._grid
+
+    @property
+    def seed(self) -> int:
+        """That of the run."""
+        return self._seed
+
+    def adopt(self, parents: Mapping[str, str]) -> None:
+        """Let the lineage follow: child to the one it learnt from. Names of the living, as sharing reports them."""
+        self._parents.update(parents)
 
     def _changed(self) -> None:
         self._order = None
@@ -180,13 +219,14 @@ class Colony:
         mask = np.flatnonzero(chosen)
         self._rows.mask[row, : mask.size] = mask
         self._rows.counts[row, k.FEATURES] = mask.size
+        self._rows.stream[row] = rng.integers(2**64, dtype=np.uint64)
 
     def _blank_rows(self, capacity: int) -> k.Rows:
         settings, features = self._settings, self._n_features
         counts = np.zeros((capacity, k.COUNTS), dtype=np.int64)
-        counts[:, k.BOOK_SINCE] = k.EMPTY
+        counts[:, [k.BOOK_SINCE, k.SHARED_AT, k.SIGHTED_AT, k.PATTERN_AT, k.ARCHIVED_AT]] = k.EMPTY
         numbers = np.zeros((capacity, k.NUMBERS))
-        numbers[:, [k.SAID, k.SAID_SCORE]] = np.nan
+        numbers[:, [k.SAID, k.SAID_SCORE, k.PATTERN_MOVE]] = np.nan
         return k.Rows(
             numbers=numbers,
             counts=counts,
@@ -194,13 +234,16 @@ class Colony:
             mask=np.zeros((capacity, features), dtype=np.int64),
             guesses=np.zeros((capacity, self._depth, k.GUESS_WIDTH)),
             guessed_at=np.full((capacity, self._depth), k.EMPTY, dtype=np.int64),
-            ranks=np.zeros((capacity, settings.rank_window), dtype=np.int32),
+            ranks=np.zeros((capacity, settings.rank_window), dtype=np.int16),
             book=np.zeros((capacity, settings.book_trades)),
+            pattern=np.zeros((capacity, 2, features)),
+            stream=np.zeros(capacity, dtype=np.uint64),
         )
 
     def _grow(self) -> None:
         rows, more = self._rows._asdict(), self._blank_rows(self.capacity)._asdict()
         self._rows = k.Rows(**{column: np.concatenate((rows[column], more[column])) for column in rows})
+        self._work = _work(self.capacity, self._past.close.shape)
 
     # Steps
 
@@ -213,9 +256,9 @@ class Colony:
         self._check(snapshot)
         now = self._now(snapshot)
         size = self.capacity
-        out = k.Out(np.full(size, np.nan), np.full(size, np.nan), np.zeros(size), np.ones(size, dtype=np.bool_))
-        work = k.Work(np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64), np.zeros((size, k.CLASSES)))
-        k.step_rows(self._rows, self._past, now, self._knobs, work, out)
+        out = k.Out(np.empty(size), np.empty(size), np.empty(size), np.empty(size, dtype=np.bool_))
+        arguments: list[Any] = [*self._rows, *self._past, self._knobs, *self._work, *now, *out]
+        step_rows(*arguments)
         self._grid = snapshot.grid
         self._seen_at[now.fresh] = snapshot.grid
         for array in out:
@@ -282,7 +325,7 @@ class Colony:
         """
         if not (0 <= row < self.capacity and self._rows.counts[row, k.ALIVE]):
             raise NotFound(f"row {row} of the colony holds no learner")
-        return _readable(self._rows.numbers[row], self._rows.counts[row])
+        return k.readable(self._rows.numbers[row], self._rows.counts[row])
 
     def parent_of(self, name: str) -> str | None:
         """The name of a living learner's parent, None for a founder. Raises NotFound for an unknown learner."""
@@ -320,6 +363,7 @@ class Colony:
         copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
         self._rows = k.Rows(**{name: copies[name] for name in k.Rows._fields})
         self._past = k.Past(**{name: copies[name] for name in k.Past._fields})
+        self._work = _work(self.capacity, self._past.close.shape)
         self._seen_at = copies["seen_at"]
         self._row_of = {name: row for row, name in enumerate(state.names) if name}
         self._parents = {name: parent for name, parent in zip(state.names, state.parents, strict=True) if parent}
@@ -329,40 +373,14 @@ class Colony:
         return {**self._rows._asdict(), **self._past._asdict(), "seen_at": self._seen_at}
 
 
-def _readable(numbers: FloatArray, counts: IntArray) -> dict[str, Scalar | None]:
-    weight, trades = float(numbers[k.WEIGHT]), int(counts[k.TRADES])
-    return {
-        "t": int(counts[k.LEARNT]),
-        "pair": int(counts[k.PAIR]),
-        "horizon": int(counts[k.HORIZON]),
-        "features": int(counts[k.FEATURES]),
-        "generation": int(counts[k.GENERATION]),
-        "learning_rate": float(numbers[k.RATE]),
-        "entry_score": float(numbers[k.ENTRY]),
-        "beta": float(numbers[k.BETA]),
-        "t2": float(numbers[k.T2]),
-        "loss": float(numbers[k.LOSS]) / weight if weight else None,
-        "base_loss": float(numbers[k.BASE_LOSS]) / weight if weight else None,
-        "conviction": _known(numbers[k.SAID]),
-        "score": _known(numbers[k.SAID_SCORE]),
-        "edge": _known(numbers[k.SAID_EDGE]),
-        "pnl": float(numbers[k.BOOK_RECENT]),
-        "total_pnl": float(numbers[k.BOOK_TOTAL]),
-        "trades": trades,
-        "win_rate": int(counts[k.WINS]) / trades if trades else None,
-        "predicted": int(counts[k.PREDICTED]),
-        "dropped": int(counts[k.DROPPED]),
-        "silenced": bool(counts[k.SILENCED]),
-        "faulty": bool(counts[k.FAULTY]),
-    }
+def _work(capacity: int, moved: tuple[int, int]) -> k.Work:
+    """Scratch of a step, kept between steps because making it costs more than using it."""
+    slot, outcome = np.zeros((2, capacity), dtype=np.int64)
+    return k.Work(slot, outcome, np.zeros(moved), np.zeros((capacity, k.CLASSES)))
 
 
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
-
-
-def _knobs(settings: Learners, costs: Costs) -> k.Knobs:
-    return k.Knobs(
+def _knobs(settings: Learners, costs: Costs) -> FloatArray:
+    knobs = k.Knobs(
         clip=settings.feature_clip,
         flat_min=settings.flat_min,
         flat_max=settings.flat_max,
@@ -377,3 +395,4 @@ def _knobs(settings: Learners, costs: Costs) -> k.Knobs:
         silence_trades=settings.silence_min_trades,
         voice_profit=settings.voice_profit_ratio,
     )
+    return np.array(knobs, dtype=np.float64)

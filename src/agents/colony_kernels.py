@@ -8,115 +8,57 @@ reference counts of the arrays than the arithmetic does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
-
-import numpy as np
-import numpy.typing as npt
-from numba import njit
 
 from ..core.types import BoolArray, FloatArray, IntArray
-
-NarrowArray = npt.NDArray[np.int32]
-
-DOWN, FLAT, UP = range(3)
-CLASSES = 3
-RANK_UNIT = 2.0**30  # |conviction| as a 32-bit integer: half the memory to scan, nothing lost that matters
-SMALLEST = 2.0**-1022  # keeps the loss of an impossible outcome finite
-NOWHERE, EMPTY = -1, -(2**62)  # no slot; a grid point that no run reaches
-NO_ORDER, ENTER, LEAVE = range(3)
-
-# Columns of Rows.numbers.
-RATE, ENTRY, BIAS = range(3)  # own learning rate, score from which it speaks, the one bias (flat class)
-BETA, T2 = range(3, 5)  # slope of realised on predicted move, its squared t
-SXX, SXY, SYY, WEIGHT = range(5, 9)  # fading sums behind it; WEIGHT counts the outcomes
-LOSS, BASE_LOSS = range(9, 11)  # fading sums of log losses: own, and of the class frequencies, as predicted
-SEEN, SEEN_FLAT, SEEN_UP = range(11, 14)  # fading counts of outcomes: down, flat, up
-BOOK_PRICE, BOOK_TOTAL, BOOK_RECENT = range(14, 17)  # entry price, sum of all profit ratios, of the last ones
-SAID, SAID_SCORE, SAID_EDGE = range(17, 20)  # conviction, score and edge of the newest step
-NUMBERS = 20
-
-# Columns of Rows.counts.
-ALIVE, PAIR, HORIZON, GENERATION, FEATURES = range(5)  # FEATURES: length of the used part of Rows.mask
-LEARNT, LEARNT_AT, PREDICTED, DROPPED = range(5, 9)  # LEARNT_AT: grid; DROPPED: guesses without outcome
-FAULTY, SILENCED = range(9, 11)
-BOOK_ORDER, BOOK_SINCE, TRADES, WINS = range(11, 15)  # BOOK_SINCE: grid of the entry's bar, EMPTY when flat
-COUNTS = 15
-
-GUESS_BASE, GUESS_MOVE, GUESS_WIDTH = 3, 6, 7  # of Rows.guesses: probabilities, base rates, predicted log return
-
-
-class Rows(NamedTuple):
-    """The learners, one a row; `depth` is the longest horizon + 1, a guess of grid g lies at g % depth."""
-
-    numbers: FloatArray  # (rows, NUMBERS)
-    counts: IntArray  # (rows, COUNTS)
-    weights: FloatArray  # (rows, CLASSES, features); zero where masked out
-    mask: IntArray  # (rows, features): indices of the features in use, ascending
-    guesses: FloatArray  # (rows, depth, GUESS_WIDTH)
-    guessed_at: IntArray  # (rows, depth): grid of the guess, EMPTY where none waits
-    ranks: NarrowArray  # (rows, rank_window): last |conviction| in units of 1 / RANK_UNIT
-    book: FloatArray  # (rows, book_trades): last profit ratios
-
-
-class Past(NamedTuple):
-    """What was known at the last `depth` grid points; features clipped, NaN where not finite."""
-
-    features: FloatArray  # (depth, pairs, features)
-    close: FloatArray  # (depth, pairs)
-    volatility: FloatArray  # (depth, pairs)
-
-
-class Now(NamedTuple):
-    """One slice; `last` is the grid of the step before."""
-
-    grid: int
-    last: int
-    fresh: BoolArray
-    close: FloatArray
-    open: FloatArray
-    volatility: FloatArray
-    features: FloatArray
-
-
-class Out(NamedTuple):
-    """What a step says, (rows,) each; arrives filled with NaN, NaN, 0 and True."""
-
-    conviction: FloatArray
-    score: FloatArray
-    edge: FloatArray
-    abstained: BoolArray
-
-
-class Work(NamedTuple):
-    """Scratch of one step; `slot` says where the guess in question lies, NOWHERE for rows that sit out."""
-
-    slot: IntArray  # (rows,)
-    outcome: IntArray  # (rows,): class of the matured move
-    chance: FloatArray  # (rows, CLASSES)
-
-
-class Knobs(NamedTuple):
-    """The settings the loops need."""
-
-    clip: float
-    flat_min: float
-    flat_max: float
-    round_trip: float
-    side_cost: float
-    rate_floor: float
-    rate_halving: float
-    rank_warmup: int
-    memory: float
-    min_t2: float
-    silence_profit: float
-    silence_trades: int
-    voice_profit: float
-
-
-def compiled[F: Callable[..., Any]](function: F) -> F:
-    """numba's njit, cached on disk, with the type of the plain function."""
-    return cast(F, njit(cache=True, error_model="numpy")(function))
+from .colony_book import decide, fill
+from .colony_layout import (
+    ALIVE,
+    BASE_LOSS,
+    BETA,
+    BIAS,
+    CLASSES,
+    DOWN,
+    DROPPED,
+    EMPTY,
+    FAULTY,
+    FEATURES,
+    FLAT,
+    GUESS_BASE,
+    GUESS_MOVE,
+    HORIZON,
+    LEARNT,
+    LEARNT_AT,
+    LOSS,
+    NARROW,
+    NOWHERE,
+    PAIR,
+    PREDICTED,
+    RANK_UNIT,
+    RATE,
+    SAID,
+    SAID_EDGE,
+    SAID_SCORE,
+    SEEN,
+    SEEN_FLAT,
+    SEEN_UP,
+    SMALLEST,
+    SXX,
+    SXY,
+    SYY,
+    T2,
+    UP,
+    WEIGHT,
+    Knobs,
+    NarrowArray,
+    Now,
+    Out,
+    Past,
+    Rows,
+    StreamArray,
+    Work,
+    compiled,
+)
+from .colony_sightings import settle_patterns, sight_patterns
 
 
 @compiled
@@ -142,41 +84,6 @@ def _drop_overdue(counts: IntArray, guessed_at: IntArray, last: int, grid: int) 
             if guessed_at[row, made % depth] == made:
                 guessed_at[row, made % depth] = EMPTY
                 counts[row, DROPPED] += 1
-
-
-@compiled
-def _settle(numbers: FloatArray, counts: IntArray, book: FloatArray, row: int, price: float, knobs: Knobs) -> None:
-    """Close the simulated trade at `price`, both sides' costs paid, and let the book decide who may speak."""
-    profit = price / numbers[row, BOOK_PRICE] * (1.0 - knobs.side_cost) / (1.0 + knobs.side_cost) - 1.0
-    book[row, counts[row, TRADES] % book.shape[1]] = profit
-    counts[row, TRADES] += 1
-    counts[row, WINS] += profit > 0.0
-    numbers[row, BOOK_TOTAL] += profit
-    recent = 0.0
-    for index in range(min(counts[row, TRADES], book.shape[1])):
-        recent += book[row, index]
-    numbers[row, BOOK_RECENT] = recent
-    if counts[row, SILENCED] == 0:
-        counts[row, SILENCED] = recent <= knobs.silence_profit and counts[row, TRADES] > knobs.silence_trades
-    elif recent > knobs.voice_profit:
-        counts[row, SILENCED] = 0
-
-
-@compiled
-def _fill(numbers: FloatArray, counts: IntArray, book: FloatArray, now: Now, knobs: Knobs) -> None:
-    """Fill what was decided before at the open of this bar, the first after the decision."""
-    for row in range(counts.shape[0]):
-        price = now.open[counts[row, PAIR]]
-        known = now.fresh[counts[row, PAIR]] and math.isfinite(price) and price > 0.0
-        if counts[row, BOOK_ORDER] == NO_ORDER or not known:
-            continue
-        if counts[row, BOOK_ORDER] == ENTER:
-            numbers[row, BOOK_PRICE] = price
-            counts[row, BOOK_SINCE] = now.grid
-        else:
-            _settle(numbers, counts, book, row, price, knobs)
-            counts[row, BOOK_SINCE] = EMPTY
-        counts[row, BOOK_ORDER] = NO_ORDER
 
 
 @compiled
@@ -235,12 +142,15 @@ def _outcome(realised: float, sigma: float, round_trip: float, flat_min: float, 
 @compiled
 def _judge(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work) -> None:
     """Hold what was said against what came: losses, base rates and the calibration, all before learning."""
-    numbers, counts, guesses, slots = rows.numbers, rows.counts, rows.guesses, work.slot
+    numbers, counts, guesses, slots, moved = rows.numbers, rows.counts, rows.guesses, work.slot, work.moved
+    moved[:] = math.nan
     for row in range(counts.shape[0]):
         slot, pair, horizon = slots[row], counts[row, PAIR], counts[row, HORIZON]
         if slot == NOWHERE:
             continue
-        realised = math.log(now.close[pair] / past.close[slot, pair])
+        if math.isnan(moved[slot, pair]):  # the same for all learners of a pair and horizon, and a logarithm is dear
+            moved[slot, pair] = math.log(now.close[pair] / past.close[slot, pair])
+        realised = moved[slot, pair]
         sigma = past.volatility[slot, pair] * math.sqrt(horizon)
         outcome = _outcome(realised, sigma, knobs.round_trip, knobs.flat_min, knobs.flat_max)
         work.outcome[row] = outcome
@@ -341,13 +251,14 @@ def _rank(counts: IntArray, ranks: NarrowArray, slots: IntArray, warmup: int, ou
     for row in range(counts.shape[0]):
         if slots[row] == NOWHERE:
             continue
-        value = np.int32(abs(out.conviction[row]) * RANK_UNIT)
+        value = NARROW(abs(out.conviction[row]) * RANK_UNIT)
         filled = min(counts[row, PREDICTED], window)
         if filled >= warmup:
-            twice = 0
+            below, upto = NARROW(0), NARROW(0)  # as narrow as the ranks: many more comparisons at once
             for index in range(filled):
-                twice += (ranks[row, index] < value) + (ranks[row, index] <= value)
-            out.score[row] = 0.5 * twice / filled
+                below = NARROW(below + NARROW(ranks[row, index] < value))
+                upto = NARROW(upto + NARROW(ranks[row, index] <= value))
+            out.score[row] = 0.5 * (int(below) + int(upto)) / filled
             out.abstained[row] = False
         ranks[row, counts[row, PREDICTED] % window] = value
         counts[row, PREDICTED] += 1
@@ -367,29 +278,22 @@ def _say(rows: Rows, work: Work, min_t2: float, out: Out) -> None:
 
 
 @compiled
-def _decide(numbers: FloatArray, counts: IntArray, now: Now, out: Out) -> None:
-    """Long only: enter on an own strong buy opinion, leave on a strong sell opinion or after the horizon."""
-    for row in range(counts.shape[0]):
-        if not (counts[row, ALIVE] and now.fresh[counts[row, PAIR]] and counts[row, BOOK_ORDER] == NO_ORDER):
-            continue
-        conviction = out.conviction[row]
-        strong = out.score[row] >= numbers[row, ENTRY]  # False while NaN
-        if counts[row, BOOK_SINCE] == EMPTY:
-            if strong and conviction > 0.0:
-                counts[row, BOOK_ORDER] = ENTER
-        elif now.grid - counts[row, BOOK_SINCE] + 1 >= counts[row, HORIZON] or (strong and conviction < 0.0):
-            counts[row, BOOK_ORDER] = LEAVE
+def _blank(out: Out) -> None:
+    for row in range(out.score.shape[0]):
+        out.conviction[row], out.score[row], out.edge[row] = math.nan, math.nan, 0.0
+        out.abstained[row] = True
 
 
 @compiled
-def step_rows(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work, out: Out) -> None:
-    """One slice for all rows: fill, judge and learn what is due, predict, decide. Writes rows, past and out."""
+def _step(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work, out: Out) -> None:
+    _blank(out)
     _record(past, now, knobs.clip)
     _drop_overdue(rows.counts, rows.guessed_at, now.last, now.grid)
-    _fill(rows.numbers, rows.counts, rows.book, now, knobs)
+    fill(rows.numbers, rows.counts, rows.book, now, knobs)
     _find_due(rows, now, work)
     _forget(rows.numbers, rows.counts, work.slot, now.grid, knobs.memory)
     _judge(rows, past, now, knobs, work)
+    settle_patterns(rows, work, now.grid)
     _softmax(rows, past, work)
     _descend(rows, past, now, knobs, work)
     _find_able(rows, past, now, work)
@@ -397,4 +301,57 @@ def step_rows(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work, out: O
     _remember(rows, past, now, work, out)
     _rank(rows.counts, rows.ranks, work.slot, knobs.rank_warmup, out)
     _say(rows, work, knobs.min_t2, out)
-    _decide(rows.numbers, rows.counts, now, out)
+    sight_patterns(rows, past, work, now.grid, out)
+    decide(rows.numbers, rows.counts, now, out)
+
+
+@compiled
+def step_rows(
+    numbers: FloatArray,
+    counts: IntArray,
+    weights: FloatArray,
+    mask: IntArray,
+    guesses: FloatArray,
+    guessed_at: IntArray,
+    ranks: NarrowArray,
+    book: FloatArray,
+    pattern: FloatArray,
+    stream: StreamArray,
+    past_features: FloatArray,
+    past_close: FloatArray,
+    past_volatility: FloatArray,
+    knobs: FloatArray,
+    slot: IntArray,
+    outcome: IntArray,
+    moved: FloatArray,
+    chance: FloatArray,
+    grid: int,
+    last: int,
+    fresh: BoolArray,
+    close: FloatArray,
+    opened: FloatArray,
+    volatility: FloatArray,
+    features: FloatArray,
+    conviction: FloatArray,
+    score: FloatArray,
+    edge: FloatArray,
+    abstained: BoolArray,
+) -> None:
+    """One slice for all rows: fill, judge and learn what is due, predict, decide. Writes rows, past and out.
+
+    The arrays come one by one, in the order of Rows, Past, Knobs, Work, Now and Out: numba takes four times as long
+    to unpack the same arrays from tuples as to take them.
+    """
+    rows = Rows(numbers, counts, weights, mask, guesses, guessed_at, ranks, book, pattern, stream)
+    past = Past(past_features, past_close, past_volatility)
+    now = Now(grid, last, fresh, close, opened, volatility, features)
+    work, out = Work(slot, outcome, moved, chance), Out(conviction, score, edge, abstained)
+    _step(rows, past, now, _unpacked(knobs), work, out)
+
+
+@compiled
+def _unpacked(knobs: FloatArray) -> Knobs:
+    return Knobs(
+        knobs[0], knobs[1], knobs[2], knobs[3], knobs[4], knobs[5], knobs[6],
+        int(knobs[7]), knobs[8], knobs[9], knobs[10], int(knobs[11]), knobs[12],
+    )  # fmt: skip

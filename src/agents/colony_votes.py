@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ..core.types import FloatArray, IntArray, Side
-from .colony_kernels import compiled
+from .colony_layout import compiled
 
 BUYING, SELLING = range(2)
 _SIDES = (Side.BUY, Side.SELL)

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from enum import StrEnum
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
 from ..core.messages import Message
 from ..core.model import MycelialAgent, MycelialModel
-from ..core.types import Snapshot
-
-
-class Status(StrEnum):
-    """How a source stands; four different things, and only OK is data of this moment."""
-
-    OK = "OK"
-    NO_DATA = "NO_DATA"
-    STALE = "STALE"
-    ERROR = "ERROR"
+from ..core.types import Snapshot, Status
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -52,6 +43,10 @@ class DataEngineerBase(MycelialAgent):
     def announce(self, reading: Reading, snapshot: Snapshot) -> tuple[str, Message]:
         """The channel and the message that tell others."""
 
+    def announcements(self, reading: Reading, snapshot: Snapshot) -> Sequence[tuple[str, Message]]:
+        """All channels and messages of a reading, for those that have more than one."""
+        return (self.announce(reading, snapshot),)
+
     def act(self, snapshot: Snapshot) -> None:
         """Fetch, keep, publish what is new."""
         fetched = self.fetch(snapshot)
@@ -60,7 +55,8 @@ class DataEngineerBase(MycelialAgent):
         reading = validated(fetched)
         if reading.values:
             self._cached = reading
-            self.say(*self.announce(reading, snapshot))
+            for channel, message in self.announcements(reading, snapshot):
+                self.say(channel, message)
 
     def status(self, at: int) -> Status:
         """How this source stands at `at` (UTC milliseconds)."""

@@ -1,10 +1,13 @@
-"""Which pairs were announced in this slice: collectives decide on nothing that no miner told them of."""
+"""What was announced: collectives decide on nothing that no miner told them of."""
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
-from ..core.messages import MarketData, Message
+from ..core.market import MOAT_COLUMNS
+from ..core.messages import MarketData, Message, MoatData
+from ..core.moats import MOATS
 from ..core.types import BoolArray, Pair, Snapshot
 
 
@@ -27,3 +30,42 @@ class Heard:
         flags = self._flags & snapshot.fresh
         self._flags[:] = False
         return flags
+
+
+MOAT_PATTERNS = ("code-data:*", "govt-data:*", "logistics-data:*", "corp-data:*")
+
+
+class HeardMoats:
+    """When each moat was heard last, filled by `MOAT_PATTERNS`; who missed its newest message sees nothing of it."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, int] = {}
+        self.count: dict[str, int] = {}
+
+    def on_moat_data(self, message: Message) -> None:
+        """Remember that the moat was heard."""
+        if isinstance(message, MoatData):
+            self.last[message.moat] = max(message.at, self.last.get(message.moat, message.at))
+            self.count[message.moat] = self.count.get(message.moat, 0) + 1
+
+    def missing(self, snapshot: Snapshot) -> list[int]:
+        """The columns of moats that have a value, though their newest message was not heard."""
+        moats = snapshot.moats
+        if moats is None:
+            return []
+        unheard = [
+            column
+            for column, (name, news) in enumerate(zip(MOATS, moats.news_at, strict=True))
+            if news is not None and self.last.get(name, -1) < news
+        ]
+        return [column for column in unheard if moats.values[:, column].any()]
+
+    def without_missing(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with 0 in the columns of moats that were not heard; itself where all were."""
+        missing = self.missing(snapshot)
+        if not missing:
+            return snapshot
+        features = snapshot.features.copy()
+        features[:, [MOAT_COLUMNS.start + column for column in missing]] = 0.0
+        features.flags.writeable = False
+        return msgspec.structs.replace(snapshot, features=features)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from ..core.indicators import INDICATOR_INDEX
 from ..core.market import FEATURE_INDEX
 from ..core.messages import MarketData, Message
-from ..core.model import MycelialModel
+from ..core.model import MycelialAgent, MycelialModel
 from ..core.types import Pair, Snapshot
 from .data_engineer import DataEngineerBase, Reading
 from .world import World
@@ -60,7 +61,13 @@ class MarketMiner(DataEngineerBase):
 
 
 def populate(world: World) -> None:
-    """One miner for each pair."""
+    """One miner for each pair; a team bears one where its pair has none."""
     max_age_ms = world.settings.risk.max_data_age_intervals * world.model.interval_ms
+
+    def deploy(pair: Pair) -> Iterator[MycelialAgent]:
+        if not any(isinstance(one, MarketMiner) and one.pair == pair for one in world.model.members()):
+            yield MarketMiner(world.model, pair, world.pairs.index(pair), max_age_ms)
+
     for index, pair in enumerate(world.pairs):
         MarketMiner(world.model, pair, index, max_age_ms)
+    world.nursery.teach(deploy)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 
-from ..core.market import FEATURES
+from ..core.config import Sharing
+from ..core.market import FEATURE_INDEX, FEATURES
 from ..core.messages import MycelialIdea
+from ..core.moats import MOATS
 from ..core.model import MycelialAgent, MycelialModel
 from ..core.types import Pair, Scalar, Side, Snapshot
+from . import colony_layout as k
 from .colony import Colony, ColonyState, SwarmIdea
-from .heard import Heard
+from .heard import MOAT_PATTERNS, Heard, HeardMoats
+from .wants import Wants
 from .world import World
 
-_INSIDE, _ACROSS = 2, 6
-"""Neighbours of a learner in its own pair and in other pairs, all of its horizon."""
+HOMES = ("market", *MOATS)
+"""The moats that learners belong to; their place is the number that the colony keeps."""
 
 
 class PatternLearner(MycelialAgent):
@@ -54,23 +59,70 @@ class LearnerCollective:
 
     def __init__(self, world: World, colony: Colony) -> None:
         self._model = world.model
+        self._world = world
         self._pairs = world.pairs
         self._colony = colony
+        self._wants = Wants(world, lambda moat: first_of(colony, moat))
         self._heard = Heard(world.pairs)
+        self._moats = HeardMoats()
         world.model.bus.subscribe("market-data:*", self._heard.on_market_data, self.name)
+        for pattern in MOAT_PATTERNS:
+            world.model.bus.subscribe(pattern, self._moats.on_moat_data, self.name)
         world.model.add_actor(self)
         world.model.keep(self)
+        world.nursery.on_founded(self.found)
+        world.nursery.teach(self.deploy)
+        world.nursery.on_change(self.lay_network)
+
+    def found(self, pairs: Sequence[Pair]) -> None:
+        """The learners of the standard swarm, moat by moat, spread over these pairs and the horizons in turn."""
+        horizons = self._world.settings.learners.horizons
+        standard: dict[str, int] = dict(self._world.settings.learners.standard.items())
+        homes = [(moat, one) for moat in HOMES for one in range(standard.get(moat, 0))]
+        for turn, (moat, number) in enumerate(homes if pairs else ()):
+            horizon = horizons[turn // len(pairs) % len(horizons)]
+            self._bear(f"learner-{moat}-{number + 1}", pairs[turn % len(pairs)], horizon.name, moat)
+
+    def deploy(self, pair: Pair) -> Iterator[MycelialAgent]:
+        """The learners of a pair's team, spread over the horizons."""
+        settings = self._world.settings.learners
+        for number in range(settings.team):
+            horizon = settings.horizons[number % len(settings.horizons)]
+            name = f"learner-{pair}-{horizon.name}-{number // len(settings.horizons) + 1}"
+            yield self._bear(name, pair, horizon.name, HOMES[0])
+
+    def lay_network(self) -> None:
+        """Lay the network anew; it depends on who lives, not on the order of births."""
+        learners = sorted(self._learners(), key=lambda one: one.name)
+        self._model.connect([one.name for one in learners], _edges(learners, self._world.settings.sharing))
+
+    def _learners(self) -> list[PatternLearner]:
+        return [agent for agent in self._model.members() if isinstance(agent, PatternLearner)]
+
+    def _bear(self, name: str, pair: Pair, horizon: str, moat: str) -> PatternLearner:
+        """A row and its view, or neither."""
+        intervals = {one.name: one.intervals for one in self._world.settings.learners.horizons}[horizon]
+        always_in = [FEATURE_INDEX[moat]] if moat in MOATS else []
+        self._colony.born(name, self._pairs.index(pair), intervals, always_in, moat=HOMES.index(moat))
+        try:
+            return PatternLearner(self._model, name, pair, horizon, self._colony)
+        except BaseException:
+            self._colony.died(name)
+            raise
 
     def act(self, snapshot: Snapshot) -> None:
-        """One step of the colony over the announced pairs; publish each pair's idea where there is one."""
+        """One step of the colony over the announced pairs; publish the idea of each pair with a team."""
         heard = self._heard.take(snapshot)
         if snapshot.bars is None:
             return
         if not np.array_equal(heard, snapshot.fresh):
             snapshot = msgspec.structs.replace(snapshot, fresh=heard)
+        snapshot = self._moats.without_missing(snapshot)
         step = self._colony.step(snapshot)
         for idea in self._colony.ideas(step, snapshot):
-            self._publish(idea, snapshot)
+            if self._pairs[idea.pair_index] in self._world.active:
+                self._publish(idea, snapshot)
+        self._wants.look(snapshot)
 
     def _publish(self, idea: SwarmIdea, snapshot: Snapshot) -> None:
         message = MycelialIdea(
@@ -88,32 +140,47 @@ class LearnerCollective:
         self._model.bus.publish("mycelial-trade-ideas", message)
 
     def state(self) -> dict[str, Any]:
-        """The colony."""
+        """The colony, and which moats were heard."""
         state = self._colony.state()
-        return {name: getattr(state, name) for name in state.__struct_fields__}
+        moats = {"heard": dict(self._moats.last), "receptions": dict(self._moats.count)}
+        return {name: getattr(state, name) for name in state.__struct_fields__} | moats | {"wants": self._wants.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
+        self._moats.last, self._moats.count = dict(state["heard"]), dict(state["receptions"])
         names, parents = tuple(state["names"]), tuple(state["parents"])
         self._colony.restore(ColonyState(names, parents, state["grid"], state["population"], state["arrays"]))
+        self._wants.restore(state["wants"])
+        self._meet_rows()
+
+    def _meet_rows(self) -> None:
+        """Let the views be those of the rows that came back: learners may have given their place to children."""
+        horizons = {one.intervals: one.name for one in self._world.settings.learners.horizons}
+        views = {one.name: one for one in self._learners()}
+        for name in views.keys() - set(self._colony.names):
+            MycelialAgent.remove(views[name])  # its row is gone already
+        for name in self._colony.names:
+            if name not in views:
+                counts = self._colony.rows.counts[self._colony.row_of(name)]
+                pair, horizon = self._pairs[int(counts[k.PAIR])], horizons[int(counts[k.HORIZON])]
+                PatternLearner(self._model, name, pair, horizon, self._colony)
+        self.lay_network()
+
+
+def first_of(colony: Colony, moat: str) -> str | None:
+    """The first learner of a moat by name, None where nobody lives there."""
+    home, counts = HOMES.index(moat), colony.rows.counts
+    return next((name for name in colony.names if counts[colony.row_of(name), k.MOAT] == home), None)
 
 
 def populate(world: World) -> None:
-    """`learners.per_pair` learners for each pair, spread over the horizons, on their network."""
-    settings = world.settings.learners
-    colony = Colony(settings, world.settings.costs, len(FEATURES), len(world.pairs), world.model.seed)
-    born: list[PatternLearner] = []
-    for index, pair in enumerate(world.pairs):
-        for number in range(settings.per_pair):
-            horizon = settings.horizons[number % len(settings.horizons)]
-            name = f"learner-{pair}-{horizon.name}-{number // len(settings.horizons) + 1}"
-            colony.born(name, index, horizon.intervals)
-            born.append(PatternLearner(world.model, name, pair, horizon.name, colony))
-    world.model.connect([learner.name for learner in born], _edges(born))
-    LearnerCollective(world, colony)
+    """The collective; learners are born when the standard swarm is founded and when a pair gets its team."""
+    LearnerCollective(
+        world, Colony(world.settings.learners, world.settings.costs, len(FEATURES), len(world.pairs), world.model.seed)
+    )
 
 
-def _edges(learners: list[PatternLearner]) -> list[tuple[str, str]]:
+def _edges(learners: list[PatternLearner], settings: Sharing) -> list[tuple[str, str]]:
     """Each learner to the next ones of its horizon in a ring: half of its neighbours; it is the other half's next.
 
     Around the ring the pairs take turns, so that the next ones are of other pairs.
@@ -128,7 +195,7 @@ def _edges(learners: list[PatternLearner]) -> list[tuple[str, str]]:
         same = sorted((one for one in learners if one.horizon == horizon), key=lambda one: turns[one.name])
         for place, learner in enumerate(same):
             ring = same[place + 1 :] + same[:place]
-            inside = [other for other in ring if other.pair == learner.pair][: _INSIDE // 2]
-            across = [other for other in ring if other.pair != learner.pair][: _ACROSS // 2]
+            inside = [other for other in ring if other.pair == learner.pair][: settings.inside_neighbours // 2]
+            across = [other for other in ring if other.pair != learner.pair][: settings.across_neighbours // 2]
             edges += [(learner.name, other.name) for other in inside + across]
     return edges

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numba
@@ -56,14 +57,22 @@ class AnalystTeams:
         self._pairs = world.pairs
         self._heard = Heard(world.pairs)
         self._members = [[f"analyst-{pair}-{team}" for team in range(1, TEAM + 1)] for pair in world.pairs]
-        self._living = np.ones((len(world.pairs), TEAM), dtype=np.int64)
+        self._living = np.zeros((len(world.pairs), TEAM), dtype=np.int64)
         self._rules = rules_of(world.settings.analysts)
         world.model.bus.subscribe("market-data:*", self._heard.on_market_data, self.name)
         world.model.add_actor(self)
+        world.nursery.teach(self.deploy)
+
+    def deploy(self, pair: Pair) -> Iterator[MycelialAgent]:
+        """The analysts of a pair's team; from now on they are heard."""
+        for team_id in range(1, TEAM + 1):
+            analyst = TechnicalAnalyst(self._model, pair, team_id, self)
+            self._living[self._pairs.index(pair), team_id - 1] = 1
+            yield analyst
 
     def act(self, snapshot: Snapshot) -> None:
         """Read the indicators of every announced pair; publish the votes of those that see a signal."""
-        heard = self._heard.take(snapshot)
+        heard = self._heard.take(snapshot) & self._living.any(axis=1)
         sides, confidences, reasons = signals(snapshot.indicators, snapshot.close, heard, _COLUMNS, _ATR, self._rules)
         sides *= self._living
         for index in np.flatnonzero(np.count_nonzero(sides, axis=1)):
@@ -169,8 +178,5 @@ def signals(
 
 
 def populate(world: World) -> None:
-    """Three analysts for each pair and the arrays that act for all of them."""
-    teams = AnalystTeams(world)
-    for pair in world.pairs:
-        for team_id in range(1, TEAM + 1):
-            TechnicalAnalyst(world.model, pair, team_id, teams)
+    """The arrays that act for all analysts; three are born when a pair gets its team."""
+    AnalystTeams(world)

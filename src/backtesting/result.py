@@ -51,6 +51,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     consensus: Mapping[str, int] = {}
     deployments: Mapping[str, Any] = {}
     lifecycle: Mapping[str, int] = {}
+    agreement: Mapping[str, float | None] = {}
 
 
 def build(recorded: Recorded, facts: RunFacts) -> dict[str, Any]:
@@ -76,6 +77,7 @@ def build(recorded: Recorded, facts: RunFacts) -> dict[str, Any]:
         EDGE_TESTED: _stream(EDGE_TESTED, recorded, facts),
         "buy_and_hold": _buy_and_hold(recorded),
         "ideas": {name: recorded.ideas.get(name, 0) for name in (Stream.BASELINE.value, Stream.MYCELIAL.value)},
+        "agreement": dict(facts.agreement),
         "open_positions": _open_positions(recorded, facts),
         "faults": recorded.faults,
     }

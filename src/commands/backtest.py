@@ -31,7 +31,7 @@ def run(options: BacktestOptions) -> None:
     """Run it, write the folder, print the result."""
     settings = common.settings(options.config, options.env, options.sets).settings
     _refuse_unknown(options.breakdown)
-    feed = recorded(options)
+    feed = recorded(options, settings)
     run_id = new_run_id()
     out = options.out or RUNS / run_id
     clock, timer = SimClock(), Timer()

@@ -46,6 +46,7 @@ def _planned(settings: Settings, pairs: list[str] | None) -> dict[str, Any]:
     clock = SimClock()
     bus = LocalBus(clock, settings.bus)
     model = MycelialModel(bus, 0, timeframe_ms(settings.simulated.timeframe), settings.agents)
+    world = World(model, settings, chosen)
     for kind in KINDS:
-        kind.populate(World(model, settings, chosen))
+        kind.populate(world)
     return {"of": "a run with these settings", "census": model.census(), "pairs": list(chosen)}

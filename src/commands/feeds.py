@@ -8,15 +8,18 @@ from pathlib import Path
 import msgspec
 
 from ..backtesting.simulated_market import SimulatedMarket
+from ..backtesting.simulated_moats import MoatsBesides
 from ..connectors.history import load_history, only_venue
+from ..connectors.observations import load_observations
 from ..connectors.ticks import TickFeed
 from ..connectors.trade_files import read_trades
 from ..core.clock import iso
 from ..core.config import Settings
 from ..core.errors import UsageError
-from ..core.history import HistoryFeed, SliceDigest
+from ..core.history import History, HistoryFeed, SliceDigest
+from ..core.moats import MOATS, history_ms
 from ..core.timeframes import DAY_MS, TimeRange, parse_timerange, timeframe_ms, timeframe_name
-from ..core.types import Pair, Slice
+from ..core.types import Observation, Pair, Slice
 from . import common
 from .options import ProcessOptions, RunOptions
 
@@ -26,7 +29,7 @@ DEFAULT_TIMEFRAME = "1h"
 class Source(msgspec.Struct, frozen=True):
     """A feed with what a run must know of it. Up to `history_ends` (UTC ms) it passes at full speed."""
 
-    feed: SimulatedMarket | HistoryFeed | TickFeed
+    feed: SimulatedMarket | MoatsBesides | HistoryFeed | TickFeed
     name: str
     history_ends: int
 
@@ -56,7 +59,7 @@ def open_source(options: ProcessOptions, settings: Settings) -> Source:
     if name == "simulated":
         return _simulated(options, settings)
     if name == "replay":
-        return Source(recorded(options), "replay", 0)
+        return Source(recorded(options, settings), "replay", 0)
     if name == "kraken":
         raise UsageError("--feed kraken: this version has no exchange feed; use --feed simulated, or --data DIR")
     raise UsageError(f"--feed {name!r}: write simulated, replay or kraken")
@@ -67,11 +70,12 @@ def _simulated(options: ProcessOptions, settings: Settings) -> Source:
         if getattr(options, flag) is not None:
             raise UsageError(f"--{flag} belongs to recorded data; the simulated market is set by --set simulated.*")
     market = SimulatedMarket(settings.simulated, options.seed)
-    return Source(market, "simulated", market.start_ms + settings.simulated.history_days * DAY_MS)
+    feed = MoatsBesides(market, settings) if settings.simulated.moats.enabled else market
+    return Source(feed, "simulated", market.start_ms + settings.simulated.history_days * DAY_MS)
 
 
-def recorded(options: RunOptions) -> HistoryFeed | TickFeed:
-    """Recorded days: bars of a data folder, or a file or folder of recorded trades made into bars."""
+def recorded(options: RunOptions, settings: Settings) -> HistoryFeed | TickFeed:
+    """Recorded days: bars and observations of a data folder, or recorded trades made into bars."""
     folder = common.data_folder(options.data)
     timeframe = options.timeframe or DEFAULT_TIMEFRAME
     if folder.is_file() or (folder.is_dir() and not (folder / "ohlcv").exists() and any(folder.iterdir())):
@@ -86,7 +90,20 @@ def recorded(options: RunOptions) -> HistoryFeed | TickFeed:
     )
     if history.left_out:
         common.say(f"no bars in this time range: {', '.join(history.left_out)}")
-    return HistoryFeed(history)
+    return HistoryFeed(history, _observations(folder, history, settings))
+
+
+def _observations(folder: Path, history: History, settings: Settings) -> tuple[Observation, ...]:
+    """What the moats said up to the last bar, from as far back as it matters to the first."""
+    if not settings.moats.board.enabled:
+        return ()
+    loaded = load_observations(folder, MOATS, until_ms=int(history.times[-1]) + 1)
+    for unknown in loaded.unknown:
+        common.say(f"not read: {unknown.path}: {unknown.reason}")
+    since = int(history.times[0]) - history_ms(settings.moats.board)
+    kept = tuple(seen for seen in loaded.items if max(seen.at, seen.known_at) >= since)
+    common.say(f"observations: {len(kept):,}" if kept else f"no observations: {folder} has no observations/")
+    return kept
 
 
 def _ticks(path: Path, timeframe: str, options: RunOptions) -> TickFeed:

@@ -38,5 +38,9 @@ def result_of(
         counts=house.engine.counts,
         refusals=house.engine.refusals,
         messages=house.bus.counts(),
+        consensus=dict(sorted(house.world.figures.consensus.items())),
+        deployments=house.world.figures.deployments(),
+        lifecycle=house.life.counts(),
+        agreement=dict(house.world.figures.agreement),
     )
     return results.build(recorder.recorded(), facts)

@@ -42,7 +42,6 @@ _REFUSED_MODES = {
     "advise": "--mode advise comes with the order path; use paper",
 }
 
-
 _BUS_DOWN = b'"kind":"bus_down"'
 """How the record names a slice without a bus; a quotation mark inside a reason is escaped, so this is no reason."""
 
@@ -101,7 +100,7 @@ class _Session:
         bus = buses.open_bus(options.bus, clock, settings.bus)
         stack.callback(bus.close)
         self._bus_url = bus.url
-        plan = Plan(source.pairs, source.interval_ms, options.seed)
+        plan = Plan(source.pairs, source.interval_ms, options.seed, simulation=source.name == "simulated")
         self._house = build(settings, plan, clock, bus.bus, self._ledger, timer=self._timer)
         self._stack = stack
 

@@ -27,13 +27,16 @@ class Board:
             "seed": house.seed,
             "bus": bus_url or "local",
             "pid": os.getpid(),
-            "census": house.model.census(),
         }
         self._latest: Report | None = None
+        self._census, self._population = house.model.census(), -1
 
     def __call__(self, report: Report) -> None:
-        """Remember the newest report."""
+        """Remember the newest report, and who lives when that changed."""
         self._latest = report
+        population = self._house.world.figures.deployed + self._house.world.figures.retired
+        if population != self._population:
+            self._census, self._population = self._house.model.census(), population
 
     def status(self) -> dict[str, Any]:
         """One object: what it is, where it stands, what is wrong."""
@@ -53,6 +56,12 @@ class Board:
             **self._fixed,
             **moving,
             "positions": {pair: records.plain(p.amount) for pair, p in dict(house.desk.portfolio.positions).items()},
+            "census": self._census,
+            "active": list(house.world.nursery.active),
+            "consensus": dict(house.world.figures.consensus),
+            "agreement": dict(house.world.figures.agreement),
+            "deployments": house.world.figures.deployments(),
+            "lifecycle": dict(house.life.counts()),
             "counts": dict(house.engine.counts),
             "refusals": dict(house.engine.refusals),
             "faults": dict(house.model.faults),

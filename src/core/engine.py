@@ -15,9 +15,9 @@ from .desk import Desk, Settled
 from .errors import BrokerError, InvariantError
 from .lines import ENGINE
 from .market import Market
-from .messages import Control, Message, SynthesizedTrade
+from .messages import Control, Deployment, Message, SynthesizedTrade
 from .model import MycelialModel, short
-from .ports import Bus, Clock, DeadLetter, Foreign, Ledger, Row, Tracker
+from .ports import Bus, Clock, DeadLetter, Foreign, Ledger, Life, Row, Tracker
 from .types import (
     AccountView,
     Approved,
@@ -29,17 +29,29 @@ from .types import (
     Idea,
     Intent,
     Order,
+    Pair,
     Slice,
     Snapshot,
+    Stage,
     Stream,
     Trade,
+    Transition,
 )
 
 LAST_MS = from_iso("9999-12-31T23:59:59.999Z")
 """The last time that a record can name."""
 
-OWN_CHANNELS = frozenset({"synthesized-trade-log", "trade-confirmations"})
-"""What is said here happened in this process; nobody outside can know it better, or make an intent of it."""
+OWN_CHANNELS = frozenset(
+    {
+        "synthesized-trade-log",
+        "trade-confirmations",
+        "prospecting-proposals",
+        "prospecting-consensus",
+        "system-deployment",
+        "system-hibernation",
+    }
+)
+"""What is said here, up to the colon, happened in this process; nobody outside can know it better, or act by it."""
 
 OUTCOMES = ("collision", "conflict")
 """What a meeting of two ideas can be."""
@@ -99,6 +111,7 @@ class Engine:
         tracker: Tracker,
         ledger: Ledger,
         sends: bool = True,
+        life: Life | None = None,
     ) -> None:
         self.inbox = Mailbox()
         self.recalled: list[Foreign] = []
@@ -115,12 +128,15 @@ class Engine:
         self._tracker = tracker
         self._ledger = ledger
         self._sends = sends
+        self._life = life
         self._slices = 0
         self._reached = -1
         self._numbers: Counter[str] = Counter()
         self._collisions: list[SynthesizedTrade] = []
+        self._deployed: list[Pair] = []
         bus.subscribe("synthesized-trade-log", self._on_collision, ENGINE)
         bus.subscribe("system-control", self._on_control, ENGINE)
+        bus.subscribe("system-deployment", self._on_deployment, ENGINE)
 
     def on_slice(self, slice_: Slice) -> Report:
         """The ten steps of the life of a slice."""
@@ -169,7 +185,7 @@ class Engine:
         if isinstance(message, Control):
             self.inbox.put(Command(message.command, message.reason, message.source))
             return
-        if foreign.channel in OWN_CHANNELS:
+        if foreign.channel.partition(":")[0] in OWN_CHANNELS:
             letter = DeadLetter(foreign.channel, f"not for {foreign.producer!r} to say", "")
             decisions.append(lines.letter_line(at, letter))
             return
@@ -202,7 +218,16 @@ class Engine:
             decisions.extend(lines.fill_line(fill) for fill in settled.fills)
         for trade in settled.trades:
             self._tracker.account_trade(trade)
+        if self._life is not None:
+            self._age(self._life.on_trades(slice_.at, settled.trades), decisions)
         return settled
+
+    def _age(self, changes: Sequence[Transition], decisions: list[Decision]) -> None:
+        """Assets came to another stage of their life; who hibernates loses its team in this slice."""
+        for change in changes:
+            decisions.append(lines.stage_line(change))
+            if change.after is Stage.HIBERNATED:
+                self._bus.publish("system-hibernation", lines.hibernation(change))
 
     def _write_fills(self, at: int, fills: Sequence[Fill]) -> None:
         rows = [records.row(at, "fill", fill.id, fill) for fill in fills]
@@ -238,6 +263,10 @@ class Engine:
         else:
             self._refuse(message, "not_entitled")
 
+    def _on_deployment(self, message: Message) -> None:
+        if isinstance(message, Deployment) and message.pair in self._market.pairs:
+            self._deployed.append(message.pair)
+
     def _refuse(self, message: Message, reason: str) -> None:
         self._model.note(Decision(self._reached, "refusal", reason=reason, source=short(message.source)))
 
@@ -245,6 +274,10 @@ class Engine:
         ideas, notes = self._model.outbox.drain()
         decisions.extend(lines.idea_line(stream, idea) for stream, idea in ideas)
         decisions.extend(notes)
+        deployed, self._deployed = self._deployed, []
+        for pair in deployed:
+            if self._life is not None:
+                self._age(self._life.on_deployment(snapshot.at, pair), decisions)
         for note in notes:
             if note.kind in ("refusal", "abstention"):
                 self.refusals[note.reason or note.kind] += 1
@@ -370,6 +403,7 @@ class Engine:
             "desk": self._desk.state(),
             "broker": self._desk.broker.state(),
             "tracker": self._tracker.state(),
+            "life": {} if self._life is None else self._life.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -385,6 +419,8 @@ class Engine:
         self._desk.restore(state["desk"])
         self._desk.broker.restore(state["broker"])
         self._tracker.restore(state["tracker"])
+        if self._life is not None:
+            self._life.restore(state["life"])
 
 
 def _refuse_the_future(slice_: Slice, interval_ms: int) -> None:

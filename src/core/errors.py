@@ -7,6 +7,8 @@
     ├── NotRunning         no process answers for this state folder (exit 3)
     ├── TimeoutExceeded    no answer in time; what was asked may still happen (exit 5)
     ├── DataError          data that cannot be believed: names file, row and remedy
+    │   └── SourceError    a source outside the market gave nothing: Unconfigured, Unavailable, Refused,
+    │                      RateLimited, Gone or Malformed
     ├── BusError           the bus cannot be reached or was used wrongly
     ├── LedgerError        the ledger is damaged, newer, foreign or cannot be written
     ├── BrokerError        an order could not be handled; never raised for an unknown outcome
@@ -17,6 +19,8 @@ Vendor errors are translated once, at the border where they appear.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class MycelialError(Exception):
@@ -57,6 +61,42 @@ class TimeoutExceeded(MycelialError):
 
 class DataError(MycelialError):
     """Data that cannot be believed."""
+
+
+class SourceError(DataError):
+    """A source outside the market did not give what it was asked for; `gathered` is what it had given before."""
+
+    def __init__(self, message: str, gathered: tuple[Any, ...] = ()) -> None:
+        super().__init__(message)
+        self.gathered = gathered
+
+
+class Unconfigured(SourceError):
+    """The source was never asked: a login, an address or a file that it needs is not set."""
+
+
+class Unavailable(SourceError):
+    """No answer, or the answer that the other side is out of order; it may come back by itself."""
+
+
+class Refused(SourceError):
+    """The other side does not let us in (401, 403): somebody must mend the login or the identity."""
+
+
+class RateLimited(SourceError):
+    """Too many questions; `retry_after_s` seconds are to pass before the next, None where that was not said."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None, gathered: tuple[Any, ...] = ()) -> None:
+        super().__init__(message, gathered)
+        self.retry_after_s = retry_after_s
+
+
+class Gone(SourceError):
+    """What was asked for does not exist there, or has moved (3xx, 404, 410): the setting must follow."""
+
+
+class Malformed(SourceError):
+    """An answer that is not what the protocol promises: empty, cut off, HTML, too large, of another shape."""
 
 
 class BusError(MycelialError):

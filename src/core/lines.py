@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from . import records
-from .messages import SynthesizedTrade, TradeConfirmation
+from .messages import Hibernation, SynthesizedTrade, TradeConfirmation
 from .model import short
 from .ports import DeadLetter
-from .types import Command, Decision, Denied, Fill, Idea, Order, Stream
+from .timeframes import DAY_MS
+from .types import Command, Decision, Denied, Fill, Idea, Order, Stream, Transition
 
 ENGINE = "engine"
 """The name under which the spine speaks."""
@@ -91,6 +92,27 @@ def command_line(command: Command, at: int) -> Decision:
     kind = command.kind.value
     detail: dict[str, Any] = {} if command.amount is None else {"amount": records.plain(command.amount)}
     return Decision(at, kind, command.pair, command.side, command.reason, command.source, detail)
+
+
+def stage_line(change: Transition) -> Decision:
+    """An asset came to another stage of its life."""
+    detail: dict[str, Any] = {"profit_ratio": records.plain(change.profit_ratio)}
+    if change.before is not None:
+        detail["before"] = change.before.value
+    return Decision(change.at, "lifecycle", change.pair, None, change.after.value, "lifecycle", detail)
+
+
+def hibernation(change: Transition) -> Hibernation:
+    """What the bus is told when an asset hibernates."""
+    return Hibernation(
+        source=ENGINE,
+        at=change.at,
+        known_at=change.at,
+        pair=change.pair,
+        reason=f"lost {-change.profit_ratio:.2%} over its trades",
+        profit_ratio=float(change.profit_ratio),
+        probation_days=change.probation_ms / DAY_MS,
+    )
 
 
 def letter_line(at: int, letter: DeadLetter) -> Decision:

@@ -8,36 +8,46 @@ import numpy as np
 
 from .config import Settings
 from .errors import InvariantError
-from .features import MARKET_FEATURES, Feature
+from .features import MARKET_FEATURES
 from .indicators import IndicatorSource, StreamSource, unknown
-from .types import BoolArray, Pair, Slice, Snapshot
+from .moats import MOAT_FEATURES, MoatBoard
+from .types import BoolArray, FloatArray, Pair, Slice, Snapshot
 
-MOAT_FEATURES: tuple[Feature, ...] = ()
-"""Columns from other sources than the bars, after those of the market."""
 FEATURE_TABLE = (*MARKET_FEATURES, *MOAT_FEATURES)
+"""Those of the bars, then one column for each moat."""
 FEATURES: tuple[str, ...] = tuple(feature.name for feature in FEATURE_TABLE)
 """Names of the columns of `Snapshot.features`, in order."""
 FEATURE_INDEX = {name: index for index, name in enumerate(FEATURES)}
+MOAT_COLUMNS = slice(len(MARKET_FEATURES), len(FEATURES))
+"""Where the moats stand in `Snapshot.features`; they are never NaN."""
 
 
 class Market:
-    """Keeps the last known values of every pair and hands them on, read-only.
+    """Keeps the last known values of every pair and of the moats and hands them on, read-only.
 
-    `source` computes them; without one the bars are taken as they come (`StreamSource`).
+    `source` computes those of the bars; without one the bars are taken as they come (`StreamSource`). In a
+    `simulation` moats that somebody invents count, too.
     """
 
     def __init__(
-        self, pairs: tuple[Pair, ...], interval_ms: int, settings: Settings, source: IndicatorSource | None = None
+        self,
+        pairs: tuple[Pair, ...],
+        interval_ms: int,
+        settings: Settings,
+        source: IndicatorSource | None = None,
+        simulation: bool = False,
     ) -> None:
         self.pairs, self.interval_ms = pairs, interval_ms
         self._source = source or StreamSource(pairs, interval_ms, settings.indicators, settings.analysts)
         self._nothing_fresh = _read_only(np.zeros(len(pairs), np.bool_))
+        self._board = MoatBoard(pairs, settings.moats, simulation)
         self._row = unknown(len(pairs))
         for array in self._row:
             array.flags.writeable = False
+        self._features = self._joined()
 
     def push(self, slice_: Slice) -> Snapshot:
-        """The snapshot of this slice. A slice without bars leaves every value as it stood and nothing fresh.
+        """The snapshot of this slice. One without bars leaves what bars said as it stood and nothing fresh.
 
         Raises InvariantError when the bars are of other pairs or out of order, DataError when one cannot be
         believed.
@@ -47,6 +57,10 @@ class Market:
             self._refuse_other_pairs(slice_)
             self._row = self._source.advance(slice_.bars)
             fresh = _read_only(slice_.bars.present)
+        before = self._board.view.values
+        moats = self._board.push(slice_.at, slice_.observations)
+        if slice_.bars is not None or moats.values is not before:
+            self._features = self._joined()
         row = self._row
         return Snapshot(
             at=slice_.at,
@@ -55,20 +69,30 @@ class Market:
             pairs=self.pairs,
             fresh=fresh,
             close=row.close,
-            features=row.features,
+            features=self._features,
             indicators=row.indicators,
             volatility=row.volatility,
             bars=slice_.bars,
             simulated=slice_.simulated,
+            observations=slice_.observations,
+            moats=moats,
         )
 
     def state(self) -> dict[str, Any]:
         """Everything a restart needs."""
-        return {"source": self._source.state()}
+        return {"source": self._source.state(), "moats": self._board.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`; the next snapshot follows the last one before it was stored."""
         self._row = self._source.restore(state["source"])
+        self._board.restore(state["moats"])
+        self._features = self._joined()
+
+    def _joined(self) -> FloatArray:
+        """What the bars said and what the moats said, (pairs, features), read-only."""
+        joined = np.concatenate((self._row.features, self._board.view.values), axis=1)
+        joined.flags.writeable = False
+        return joined
 
     def _refuse_other_pairs(self, slice_: Slice) -> None:
         bars = slice_.bars

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from .errors import BusError
-from .types import CommandKind, Pair, Side, Stream, Vote
+from .types import CommandKind, Pair, Points, Side, Status, Stream, Vote
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", kw_only=True, omit_defaults=True):
@@ -35,6 +35,22 @@ class MarketData(Message, frozen=True, tag="market_data", kw_only=True):
     high: float
     low: float
     features: dict[str, float]
+    simulated: bool = False
+
+
+class MoatData(Message, frozen=True, tag="moat_data", kw_only=True):
+    """A source outside the market said something, or stands differently now.
+
+    `subject` is the language, region or sector; `features` what the values were made of, by name: those that end in
+    `.z` are distances from the mean in standard deviations, weighted by age. `age_ms` of what was known last.
+    """
+
+    moat: str
+    subject: str
+    features: dict[str, float]
+    status: Status
+    age_ms: int | None
+    quality: float
     simulated: bool = False
 
 
@@ -102,13 +118,74 @@ class Control(Message, frozen=True, tag="control", kw_only=True):
     signature: str = ""
 
 
+class Proposal(Message, frozen=True, tag="proposal", kw_only=True):
+    """A team's explorers think a pair worth a team of agents; one vote each, with the points behind it.
+
+    `estimated` names the criteria that were estimated from bars because the source carries no better input.
+    """
+
+    team: str
+    pair: Pair
+    votes: tuple[Vote, ...]
+    points: tuple[Points, ...]
+    estimated: tuple[str, ...] = ()
+
+
+class ConsensusReached(Message, frozen=True, tag="consensus", kw_only=True):
+    """Enough explorers of one team agree on a pair; the listener applies the Rule of 3 to the votes itself."""
+
+    team: str
+    pair: Pair
+    confidence: float
+    votes: tuple[Vote, ...]
+
+
+class BuildRequest(Message, frozen=True, tag="build_request", kw_only=True):
+    """A learner lacks a tool: a source of data, for instance."""
+
+    tool: str
+    reason: str
+
+
+class Deployment(Message, frozen=True, tag="deployment", kw_only=True):
+    """A pair has its team of agents now; `why`: bootstrap, consensus or revival."""
+
+    pair: Pair
+    why: str
+    agents: tuple[str, ...]
+    team: str = ""
+
+
+class Hibernation(Message, frozen=True, tag="hibernation", kw_only=True):
+    """A pair lost too much for too long: its team retires. `profit_ratio` is the sum of its trades' returns."""
+
+    pair: Pair
+    reason: str
+    profit_ratio: float
+    probation_days: float
+
+
 class Barrier(Message, frozen=True, tag="barrier", kw_only=True):
     """Ends a generation of messages: when it comes back, everything published before it has been received."""
 
     number: int
 
 
-AnyMessage = MarketData | BaselineIdea | MycelialIdea | SynthesizedTrade | TradeConfirmation | Control | Barrier
+AnyMessage = (
+    MarketData
+    | MoatData
+    | BaselineIdea
+    | MycelialIdea
+    | SynthesizedTrade
+    | TradeConfirmation
+    | Control
+    | Proposal
+    | ConsensusReached
+    | BuildRequest
+    | Deployment
+    | Hibernation
+    | Barrier
+)
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -137,11 +214,20 @@ class Channel(msgspec.Struct, frozen=True):
 
 CHANNELS: tuple[Channel, ...] = (
     Channel("market-data:{pair}", MarketData, ("market_miner",), ("technical_analyst", "pattern_learner")),
+    Channel("code-data:{language}", MoatData, ("code_miner",), ("pattern_learner",)),
+    Channel("logistics-data:{region}", MoatData, ("logistics_miner",), ("pattern_learner",)),
+    Channel("govt-data:{region}", MoatData, ("government_miner",), ("pattern_learner",)),
+    Channel("corp-data:{sector}", MoatData, ("corporate_miner",), ("pattern_learner",)),
     Channel("baseline-trade-ideas:{pair}", BaselineIdea, ("technical_analyst",), ("trader",)),
     Channel("mycelial-trade-ideas", MycelialIdea, ("pattern_learner",), ("trader",)),
     Channel("synthesized-trade-log", SynthesizedTrade, ("trader",), ("engine",)),
     Channel("trade-confirmations", TradeConfirmation, ("engine",), ("risk_guardian",)),
     Channel("system-control", Control, ("engine", "risk_guardian"), ("engine", "trader")),
+    Channel("prospecting-proposals:{team}", Proposal, ("market_explorer",), ("market_explorer",)),
+    Channel("prospecting-consensus", ConsensusReached, ("market_explorer",), ("builder",)),
+    Channel("system-build-request", BuildRequest, ("pattern_learner",), ("builder",)),
+    Channel("system-deployment", Deployment, ("builder",), ("engine",)),
+    Channel("system-hibernation", Hibernation, ("engine",), ("builder",)),
     Channel("system-barrier", Barrier, ("bus",), ("bus",)),
 )
 

@@ -8,14 +8,17 @@ from typing import Any, Protocol
 
 import msgspec
 
+from .memory import Cluster, MemoryRecord, Recommendation, Similar, Where
 from .messages import Message
 from .types import (
     Approved,
     Command,
     Denied,
     Fill,
+    FloatArray,
     Idea,
     Intent,
+    Observation,
     Order,
     Outcome,
     Pair,
@@ -24,6 +27,7 @@ from .types import (
     Snapshot,
     Stream,
     Trade,
+    Transition,
 )
 
 
@@ -128,6 +132,30 @@ class Bus(Protocol):
         ...
 
 
+class Source(Protocol):
+    """One place outside the market that is asked again and again. It may block; whoever asks has a thread for it.
+
+    `simulated` marks sources that invent what they say; every observation of theirs says so, too.
+    """
+
+    name: str
+    moat: str
+    interval_seconds: float
+    simulated: bool
+
+    def fetch(self, now_ms: int) -> Sequence[Observation]:
+        """What it says at `now_ms`, things said before included; a kind of SourceError when it gives nothing."""
+        ...
+
+    def notices(self) -> Sequence[str]:
+        """What the last fetch found that a person should mend, though it did not stop it."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
 class Supervisor(Protocol):
     """Turns intents and its own rules into one plan a symbol."""
 
@@ -159,6 +187,26 @@ class Stateful(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
+        ...
+
+
+class Life(Stateful, Protocol):
+    """Where every asset stands in its life, by what its trades came to."""
+
+    def on_trades(self, at: int, trades: Sequence[Trade]) -> Sequence[Transition]:
+        """Count the account's trades that closed, and the time that passed; what changed by it, in order of pairs."""
+        ...
+
+    def on_deployment(self, at: int, pair: Pair) -> Sequence[Transition]:
+        """A pair has a team: it lives, or lives again."""
+        ...
+
+    def multiplier(self, pair: Pair) -> Decimal:
+        """What the size of an entry is multiplied by, in [0, 1]."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """How many assets are in each stage."""
         ...
 
 
@@ -250,3 +298,52 @@ class SpineState(msgspec.Struct):
     halted: str
     bus_up: bool
     reserved: Decimal
+
+
+class Memory(Protocol):
+    """Similar moments and what became of them. No answer holds what was not known at the query's `as_of` (UTC ms)."""
+
+    def remember(self, records: Sequence[MemoryRecord]) -> None:
+        """Keep records in order; one that is known already changes nothing. DataError for one that does not fit."""
+        ...
+
+    def similar(self, vector: FloatArray, k: int, as_of: int, where: Where = ...) -> Sequence[Similar]:
+        """At most `k` records nearest to `vector` (dimensions,) by cosine, nearest first, equally near ones by id."""
+        ...
+
+    def recommend(self, vector: FloatArray, as_of: int, where: Where = ...) -> Recommendation:
+        """Advice from similar moments whose outcome was known, wins and losses together."""
+        ...
+
+    def forget(self, before: int) -> int:
+        """Drop what was last seen before that time (UTC ms); returns how many records went."""
+        ...
+
+    def clusters(self, as_of: int, where: Where = ...) -> Sequence[Cluster]:
+        """Groups of records that lie together, the largest first; the same for the same records and seed."""
+        ...
+
+    def close(self) -> None:
+        """Give back files and threads."""
+        ...
+
+
+class MemoryStore(Protocol):
+    """A projection of the memory that others may browse; written behind, never asked by a decision, never fatal.
+
+    `failure` says what is wrong with it now, None when nothing is.
+    """
+
+    failure: str | None
+
+    def put(self, records: Sequence[MemoryRecord]) -> None:
+        """Queue records; returns at once, whatever state the store is in."""
+        ...
+
+    def forget(self, before: int) -> None:
+        """Queue the removal of what was last seen before that time (UTC ms)."""
+        ...
+
+    def close(self) -> None:
+        """Write what is queued, as far as that is possible in time, and give back files and threads."""
+        ...

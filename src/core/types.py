@@ -101,6 +101,20 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     amount: float
 
 
+class Status(StrEnum):
+    """How a source stands; OK and NEUTRAL are data of this moment, NEUTRAL data that say nothing unusual."""
+
+    OK = "OK"
+    NEUTRAL = "NEUTRAL"
+    NO_DATA = "NO_DATA"
+    STALE = "STALE"
+    ERROR = "ERROR"
+
+
+STATUSES = (Status.NO_DATA, Status.STALE, Status.ERROR, Status.NEUTRAL, Status.OK)
+"""The order in which arrays number them."""
+
+
 class Observation(msgspec.Struct, frozen=True):
     """Something that a source outside the market said, and when it could be known."""
 
@@ -138,13 +152,66 @@ class AccountView(msgspec.Struct, frozen=True):
         return 0.0 if self.peak_equity <= 0 else max(0.0, 1.0 - self.equity / self.peak_equity)
 
 
+class MoatStanding(msgspec.Struct, frozen=True):
+    """How one moat stands. `age_ms` since its newest observation was known, None without one.
+
+    `quality` in [0, 1]: the share of its parts that can be used, each weighted by its age. `figures` are what the
+    value is made of, by name; those that end in `.z` are distances from the mean, weighted by age. `strength` in
+    [0, 100] and its grade.
+    """
+
+    moat: str
+    status: Status
+    age_ms: int | None
+    quality: float
+    figures: dict[str, float]
+    strength: float
+    grade: str
+    simulated: bool
+
+
+class MoatParts(msgspec.Struct, frozen=True):
+    """What the values of the moats are made of; `moats.standing` puts it into words.
+
+    (cells,): `names`, `moat` as column, `known_at`, `state`, `weighted` z by age, `figures` as people know them;
+    (moats,): `as_of`, `quality`, `readings` there are in `recent` (moats, readings), the last |z| of each hour.
+    """
+
+    names: tuple[str, ...]
+    moat: IntArray
+    known_at: IntArray
+    state: IntArray
+    weighted: FloatArray
+    figures: FloatArray
+    as_of: IntArray
+    quality: FloatArray
+    recent: FloatArray
+    readings: IntArray
+
+
+class MoatView(msgspec.Struct, frozen=True):
+    """What is known of the moats, in the order code, government, logistics, corporate; arrays are read-only.
+
+    `values` (pairs, moats), never NaN: a distance from the mean in standard deviations, clipped, times the weight of
+    its age; 0 where there is none. `states` (pairs, moats) are places in `STATUSES`: only the code moat speaks of
+    single assets. `news_at`: the slice that last brought something new. `simulated`: somebody invents what it says.
+    """
+
+    values: FloatArray
+    states: IntArray
+    statuses: tuple[Status, ...]
+    news_at: tuple[int | None, ...]
+    simulated: tuple[bool, ...]
+    parts: MoatParts
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """What every agent sees of one slice; computed once, shared by reference, read-only.
 
     Shapes: `features` (pairs, features), `indicators` (pairs, indicators), the rest (pairs,). NaN means that a
     value is not known yet (warm-up) or not defined; NaN never means neutral. `fresh` says which pairs have a
     bar in this slice; for the others the last known values stand and are not data of this slice.
-    `volatility` is the standard deviation of one-interval log returns.
+    `volatility` is the standard deviation of one-interval log returns. `observations` are those of this slice.
     """
 
     at: int
@@ -158,6 +225,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     volatility: FloatArray
     bars: BarBlock | None
     simulated: bool
+    observations: tuple[Observation, ...] = ()
+    moats: MoatView | None = None
 
 
 class Vote(msgspec.Struct, frozen=True, gc=False):
@@ -167,6 +236,22 @@ class Vote(msgspec.Struct, frozen=True, gc=False):
     side: Side
     confidence: float
     reason: str = ""
+
+
+class Points(msgspec.Struct, frozen=True, gc=False):
+    """How an explorer scored a pair: points by criterion, of eight."""
+
+    voter: str
+    volume: int
+    volatility: int
+    liquidity: int
+    trend: int
+    cross_moat: int
+
+    @property
+    def total(self) -> int:
+        """The sum of all criteria."""
+        return self.volume + self.volatility + self.liquidity + self.trend + self.cross_moat
 
 
 class Idea(msgspec.Struct, frozen=True):
@@ -330,6 +415,30 @@ class Command(msgspec.Struct, frozen=True):
     side: Side | None = None
     amount: Decimal | None = None
     id: str = ""
+
+
+class Stage(StrEnum):
+    """Where an asset stands in its life, once it had a team of agents."""
+
+    ACTIVE = "active"
+    PROBATION = "probation_1"
+    DEEP_PROBATION = "probation_2"
+    HIBERNATED = "hibernated"
+    REVIVED = "revived"
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """An asset came from one stage to another; `profit_ratio` is the sum of its trades' net returns then.
+
+    `probation_ms`: how long it had been on probation without a break.
+    """
+
+    at: int
+    pair: Pair
+    before: Stage | None
+    after: Stage
+    profit_ratio: Decimal
+    probation_ms: int = 0
 
 
 class Decision(msgspec.Struct, frozen=True):

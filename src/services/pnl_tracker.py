@@ -24,6 +24,8 @@ class PnLTracker(Tracker):
     def on_slice(self, slice_: Slice, snapshot: Snapshot, ideas: Sequence[tuple[Stream, Idea]]) -> Sequence[Trade]:
         """Settle, decide and send in every shadow book; returns the trades that closed."""
         closed: list[Trade] = []
+        if slice_.bars is None and not ideas:
+            return closed  # nothing can fill, and what is decided with the next bars fills no later
         for name, (stream, desk, least) in self._shadows.items():
             settled = desk.settle(slice_)
             self.trades[name].extend(settled.trades)

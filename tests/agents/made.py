@@ -28,6 +28,13 @@ def world(pairs: tuple[Pair, ...] = (BTC,), interval_ms: int = HOUR, seed: int =
     return World(MycelialModel(LocalBus(SimClock(START), tree.bus), seed, interval_ms, tree.agents), tree, pairs)
 
 
+def staffed(here: World) -> World:
+    """The same world; every pair has its team now."""
+    for pair in here.pairs:
+        here.nursery.deploy(pair)
+    return here
+
+
 def record(world_: World, pattern: str) -> list[Any]:
     """Everything that is delivered on `pattern` from now on."""
     got: list[Any] = []

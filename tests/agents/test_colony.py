@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from src.agents.colony import Colony, ColonyStep, SwarmIdea
-from src.agents.colony_kernels import BETA, BIAS, DOWN, FLAT, RATE, SILENCED, T2, UP, WEIGHT
+from src.agents.colony_layout import BETA, BIAS, DOWN, FLAT, RATE, SILENCED, T2, UP, WEIGHT
 from src.core.config import Settings
 from src.core.errors import ConfigError, DataError, InvariantError, NotFound
 from src.core.types import BarBlock, FloatArray, Pair, Side, Snapshot

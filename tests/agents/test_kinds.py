@@ -33,11 +33,15 @@ def test_m_f04_each_pair_is_heard_by_analysts_and_learners() -> None:
     assert ideas == set(history().pairs)
 
 
-def test_m_f13_every_pair_has_its_full_team_from_the_start() -> None:
+def test_m_f13_every_active_pair_has_its_full_team_from_the_start() -> None:
     swarm = Swarm(history())
-    for pair in history().pairs:
-        kinds = Counter(agent.kind for agent in swarm.model.members() if getattr(agent, "pair", None) == pair)
-        assert kinds == {"market_miner": 1, "technical_analyst": 3, "pattern_learner": 6}
+    members = {agent.name: agent for agent in swarm.model.members()}
+    assert list(swarm.world.active) == ["P0/USD", "P1/USD"]
+    for pair, names in swarm.world.active.items():
+        assert Counter(members[name].kind for name in names) == {"technical_analyst": 3, "pattern_learner": 6}
+        assert {getattr(members[name], "pair", None) for name in names} == {pair}
+    miners = [agent for agent in members.values() if agent.kind == "market_miner"]
+    assert [getattr(miner, "pair", None) for miner in miners] == list(history().pairs)
 
 
 def test_m_f14_one_publisher_and_one_message_a_bar() -> None:

@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 
 from src.agents import market_miner
-from src.agents.data_engineer import Reading, Status, validated
+from src.agents.data_engineer import Reading, validated
 from src.agents.market_miner import MarketMiner
 from src.core.market import FEATURE_INDEX
+from src.core.types import Status
 from tests.agents.made import BTC, ETH, HOUR, START, record, see, snapshot, world
 
 

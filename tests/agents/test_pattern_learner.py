@@ -14,14 +14,16 @@ from src.agents.colony_votes import SwarmIdea
 from src.agents.pattern_learner import LearnerCollective, PatternLearner
 from src.agents.world import World
 from src.core.errors import NotFound
+from src.core.market import FEATURES
 from src.core.types import Pair, Side, Snapshot
-from tests.agents.made import BTC, ETH, HOUR, START, record, see, snapshot, world
+from tests.agents.made import BTC, ETH, HOUR, START, record, see, snapshot, staffed, world
 
 PAIRS = tuple(Pair(f"P{index:02}/USD") for index in range(18))
 
 
 def learners(here: World) -> list[PatternLearner]:
     pattern_learner.populate(here)
+    staffed(here)
     return [agent for agent in here.model.members() if isinstance(agent, PatternLearner)]
 
 
@@ -31,9 +33,9 @@ def neighbours(one: PatternLearner) -> tuple[list[PatternLearner], list[PatternL
     return [other for other in found if other.pair == one.pair], [other for other in found if other.pair != one.pair]
 
 
-@pytest.mark.parametrize(("per_pair", "inside"), [(3, 0), (6, 1), (9, 2), (15, 2), (30, 2)])
-def test_two_neighbours_inside_the_pair_and_six_across(per_pair: int, inside: int) -> None:
-    for one in learners(world(PAIRS, learners__per_pair=per_pair)):
+@pytest.mark.parametrize(("team", "inside"), [(3, 0), (6, 1), (9, 2), (15, 2), (30, 2)])
+def test_two_neighbours_inside_the_pair_and_six_across(team: int, inside: int) -> None:
+    for one in learners(world(PAIRS, learners__team=team)):
         within, beyond = neighbours(one)
         assert (len(within), len(beyond)) == (inside, 6)
         assert {other.horizon for other in within + beyond} == {one.horizon}
@@ -42,7 +44,7 @@ def test_two_neighbours_inside_the_pair_and_six_across(per_pair: int, inside: in
 
 @pytest.mark.parametrize("pairs", [1, 2, 3, 4, 7])
 def test_in_a_small_market_never_more_than_that(pairs: int) -> None:
-    for one in learners(world(PAIRS[:pairs], learners__per_pair=9)):
+    for one in learners(world(PAIRS[:pairs], learners__team=9)):
         within, beyond = neighbours(one)
         assert len(within) == 2
         assert len(beyond) <= 6 if pairs > 3 else len(beyond) <= 3 * (pairs - 1)
@@ -50,7 +52,7 @@ def test_in_a_small_market_never_more_than_that(pairs: int) -> None:
 
 
 def test_neighbours_are_mutual_and_the_horizons_are_one_component_each() -> None:
-    everybody = learners(world(PAIRS))
+    everybody = learners(world(PAIRS, learners__team=6))
     for one in everybody:
         assert all(one.name in other.neighbours for side in neighbours(one) for other in side)
     reached, waiting = set(), [everybody[0]]
@@ -62,7 +64,7 @@ def test_neighbours_are_mutual_and_the_horizons_are_one_component_each() -> None
 
 
 def test_learners_are_spread_over_pairs_and_horizons() -> None:
-    everybody = learners(world((BTC, ETH)))
+    everybody = learners(world((BTC, ETH), learners__team=6))
     assert [one.name for one in everybody if one.pair == BTC] == [
         f"learner-BTC/USDT-{horizon}-{number}" for number in (1, 2) for horizon in ("HFT", "DayTrade", "Swing")
     ]
@@ -82,7 +84,7 @@ def test_a_view_shows_its_own_row_and_ends_with_it() -> None:
 
 
 def test_no_learners_are_fine() -> None:
-    here = world((BTC,), learners__per_pair=0)
+    here = world((BTC,), learners__team=0)
     market_miner.populate(here)
     assert learners(here) == []
     see(here, snapshot(here))
@@ -95,7 +97,7 @@ class Scripted(Colony):
     """A colony whose ideas are given; it remembers what it was asked to look at."""
 
     def __init__(self, here: World, ideas: list[SwarmIdea]) -> None:
-        super().__init__(here.settings.learners, here.settings.costs, 14, len(here.pairs), 7)
+        super().__init__(here.settings.learners, here.settings.costs, len(FEATURES), len(here.pairs), 7)
         self.given = ideas
         self.looked: list[list[bool]] = []
 
@@ -108,11 +110,12 @@ class Scripted(Colony):
 
 
 def scripted(ideas: list[SwarmIdea], miners: bool = True) -> tuple[World, Scripted, list[Any]]:
-    here = world((BTC, ETH))
+    here = world((BTC, ETH), learners__team=0)
     if miners:
         market_miner.populate(here)
     colony = Scripted(here, ideas)
     LearnerCollective(here, colony)
+    staffed(here)
     return here, colony, record(here, "mycelial-trade-ideas")
 
 
@@ -155,10 +158,20 @@ def test_an_idea_becomes_one_message_with_the_edge_signed_like_its_side() -> Non
     assert (buy.source, buy.learners, buy.at, buy.known_at) == ("l-a", voices, START, START)
 
 
+def test_a_pair_without_a_team_is_learnt_and_not_spoken_of() -> None:
+    here, colony, got = scripted(
+        [SwarmIdea(0, Side.BUY, 0.9, 0.02, 6, ("l-a",)), SwarmIdea(1, Side.BUY, 0.9, 0.02, 6, ("l-b",))]
+    )
+    here.nursery.retire(ETH)
+    see(here, snapshot(here))
+    assert colony.looked == [[True, True]]
+    assert [idea.pair for idea in got] == [BTC]
+
+
 def test_three_distinct_learners_make_an_idea_two_do_not() -> None:
     for gone, expected in ((0, 3), (1, 0)):
         here = world(
-            (BTC,), learners__per_pair=3, learners__rank_warmup=1, learners__entry_score=0.0,
+            (BTC,), learners__team=3, learners__rank_warmup=1, learners__entry_score=0.0,
             learners__entry_score_spread=0.0, learners__horizons=[{"name": "HFT", "intervals": 1}],
         )  # fmt: skip
         market_miner.populate(here)

@@ -13,7 +13,7 @@ from src.core.history import BarColumns, align
 from src.core.indicators import INDICATORS, BatchSource
 from src.core.market import Market
 from src.core.types import Side, Slice, Vote
-from tests.agents.made import BTC, ETH, HOUR, START, record, see, snapshot, world
+from tests.agents.made import BTC, ETH, HOUR, START, record, see, snapshot, staffed, world
 
 WIDE = {f"bb_{edge}_{team}": 100.0 + width for team in (1, 2, 3) for edge, width in (("lower", -9.0), ("upper", 9.0))}
 
@@ -24,6 +24,7 @@ def votes(close: float = 100.0, **indicators: float) -> tuple[Vote, ...]:
     got = record(here, "baseline-trade-ideas:*")
     market_miner.populate(here)
     technical_analyst.populate(here)
+    staffed(here)
     see(here, snapshot(here, closes=(close,), **(WIDE | {"atr": 2.0} | indicators)))
     assert len(got) <= 1
     return got[0].votes if got else ()
@@ -116,6 +117,7 @@ def test_only_the_pair_that_was_announced_and_has_a_bar() -> None:
     got = record(here, "baseline-trade-ideas:*")
     market_miner.populate(here)
     technical_analyst.populate(here)
+    staffed(here)
     see(here, snapshot(here, fresh=(False, True), rsi_1=10.0, rsi_2=10.0, **WIDE))
     assert [idea.pair for idea in got] == [ETH]
 
@@ -124,6 +126,7 @@ def test_analysts_without_a_miner_are_silent() -> None:
     here = world()
     got = record(here, "baseline-trade-ideas:*")
     technical_analyst.populate(here)
+    staffed(here)
     see(here, snapshot(here, rsi_1=10.0, rsi_2=10.0, **WIDE))
     assert got == []
 
@@ -134,6 +137,7 @@ def voices(closes: np.ndarray, spread: float) -> list[tuple[int, str, str, float
     got: list[Any] = record(here, "baseline-trade-ideas:*")
     market_miner.populate(here)
     technical_analyst.populate(here)
+    staffed(here)
     opened = START + HOUR * np.arange(len(closes), dtype=np.int64)
     bars = BarColumns(opened, closes.copy(), closes + spread, closes - spread, closes.copy(), np.full(len(closes), 9.0))
     past = align({BTC: bars}, HOUR)

@@ -58,7 +58,8 @@ def quiet(**changes: object) -> dict[str, Any]:
 def test_fields_stand_in_the_order_that_is_promised() -> None:
     names = list(finished().result)
     assert names[: len(FIELDS)] == FIELDS
-    assert names[len(FIELDS) :] == [EDGE_TESTED, "buy_and_hold", "ideas", "open_positions", "faults", "verdict"]
+    rest = [EDGE_TESTED, "buy_and_hold", "ideas", "agreement", "open_positions", "faults", "verdict"]
+    assert names[len(FIELDS) :] == rest
 
 
 def test_figures_of_the_run() -> None:

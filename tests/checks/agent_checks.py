@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -12,6 +13,7 @@ import msgspec
 import numpy as np
 
 from src.agents import KINDS, Kind, World
+from src.backtesting.simulated_moats import calendar, daily
 from src.connectors.memory_ledger import MemoryLedger
 from src.core import checkpoint
 from src.core.bus import FanOut, LocalBus
@@ -22,11 +24,12 @@ from src.core.engine import Engine
 from src.core.history import History
 from src.core.indicators import BatchSource
 from src.core.market import Market
-from src.core.messages import Message, MycelialIdea, SynthesizedTrade, TradeConfirmation, channel_of
+from src.core.messages import Hibernation, Message, MycelialIdea, SynthesizedTrade, TradeConfirmation, channel_of
 from src.core.model import MycelialAgent, MycelialModel
 from src.core.portfolio import Portfolio
 from src.core.ports import Handler
-from src.core.types import AccountView, Pair, Side, Slice, Snapshot, Stream
+from src.core.timeframes import DAY_MS
+from src.core.types import AccountView, Observation, Pair, Side, Slice, Snapshot, Stream
 from src.services.gate import RiskGate
 from src.services.pnl_tracker import PnLTracker
 from tests.core.walks import HOUR, walk
@@ -41,8 +44,18 @@ SETTINGS = settings(
     indicators__volume_window=12,
     indicators__atr_rank_window=20,
     indicators__volatility_warmup=10,
+    learners__team=6,
+    learners__standard={"market": 2, "code": 2},
+    builder__bootstrap_pairs=["P0/USD", "P1/USD"],
+    builder__request_after_hours=6,
+    prospecting__window_hours=4,
+    prospecting__trend_days=0.25,
+    prospecting__trend_ratio=0.00001,
+    prospecting__spread_ratio=0.9,
+    prospecting__volume_quote=[0.01, 0.02],
+    prospecting__min_bars_ratio=0.5,
 )
-"""Windows so short that learners speak after a few dozen bars."""
+"""Windows so short that learners speak after a few dozen bars, and explorers find the third pair soon."""
 
 FORBIDDEN = (Desk, Engine, MemoryLedger, Portfolio, RiskGate, PnLTracker)
 CALM = AccountView(10_000.0, 10_000.0, 10_000.0, frozenset())
@@ -75,9 +88,9 @@ class Swarm:
         self.history = history
         self.model = MycelialModel(self.bus, seed, HOUR, SETTINGS.agents)
         self.market = Market(
-            history.pairs, HOUR, SETTINGS, BatchSource(history, SETTINGS.indicators, SETTINGS.analysts)
+            history.pairs, HOUR, SETTINGS, BatchSource(history, SETTINGS.indicators, SETTINGS.analysts), simulation=True
         )
-        world = World(self.model, SETTINGS, history.pairs)
+        self.world = world = World(self.model, SETTINGS, history.pairs)
         self.subscribed: dict[str, list[tuple[str, str]]] = {}
         for kind in KINDS:
             before = len(self.bus.heard)
@@ -87,7 +100,7 @@ class Swarm:
     def walk(self, first: int = 0, last: int | None = None, spoil: Pair | None = None) -> None:
         """Let the rows from `first` on pass; the account loses from the middle on. `spoil`: that pair is NaN."""
         for at, block in list(self.history.blocks())[first:last]:
-            self.see(Slice(at, block), LOSING if at >= self.history.times[BARS // 2] else CALM, spoil)
+            self.see(Slice(at, block, observed(at)), LOSING if at >= self.history.times[BARS // 2] else CALM, spoil)
 
     def see(self, slice_: Slice, account: AccountView = CALM, spoil: Pair | None = None) -> Snapshot:
         """One slice; a stranger feeds what no other agent says (fills)."""
@@ -97,6 +110,8 @@ class Swarm:
             snapshot = _spoilt(snapshot, snapshot.pairs.index(spoil))
         if slice_.bars is not None:
             self.bus.publish("trade-confirmations", confirmation(slice_.at))
+            if slice_.at in self.history.times[[BARS // 3, 2 * BARS // 3]]:
+                self.bus.publish("system-hibernation", hibernation(slice_.at))
         assert self.model.on_snapshot(snapshot, account)
         return snapshot
 
@@ -116,6 +131,26 @@ def confirmation(at: int) -> TradeConfirmation:
         source="engine", at=at, known_at=at, pair=Pair("P0/USD"), side=Side.BUY, stream=Stream.SYNTHESIZED,
         order_id="o", amount="1", price="1", fee="0", slippage="0", reason="entry",
     )  # fmt: skip
+
+
+def observed(at: int) -> tuple[Observation, ...]:
+    """What the moats say in the slice of `at`: all of them once a day, and what was known before with the first."""
+    begin = int(history().times[0])
+    days = range(begin // DAY_MS - 30, begin // DAY_MS) if at == begin else range(at // DAY_MS - 1, at // DAY_MS)
+    said = [seen for seen in daily(days, SETTINGS, 7) if at == begin or seen.known_at == at]
+    if at == begin:
+        said += [seen for seen in calendar(at, at, SETTINGS.simulated.moats) if seen.known_at <= at]
+    if at % DAY_MS == 0 or at == begin:
+        said.append(Observation("commits", "code", f"{at}", "P1", at, at, {}, True))
+    return tuple(said)
+
+
+def hibernation(at: int) -> Hibernation:
+    """What the spine says when a pair has lost for too long."""
+    pair = Pair("P2/USD")
+    return Hibernation(
+        source="engine", at=at, known_at=at, pair=pair, reason="lost", profit_ratio=-0.2, probation_days=90.0
+    )
 
 
 def _spoilt(snapshot: Snapshot, index: int) -> Snapshot:
@@ -167,7 +202,7 @@ def check_hears_its_channels_alone(kind: Kind) -> None:
 
 
 def _any_name(template: str) -> str:
-    return template.replace("{pair}", "P0/USD")
+    return re.sub("{.*}", "P0/USD", template)
 
 
 def check_is_silent_without_news(kind: Kind) -> None:

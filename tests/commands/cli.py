@@ -31,7 +31,7 @@ Say = Callable[..., Done]
 START_MS = 1_609_459_200_000  # 2021-01-01
 HOUR_MS = 3_600_000
 PAIRS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
-FEW = ("--set", "learners.per_pair=3")
+FEW = ("--set", "learners.team=3")
 """A population that is born and steps quickly."""
 SMALL = (
     *FEW,

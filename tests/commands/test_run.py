@@ -21,7 +21,7 @@ SIMULATED = (
     *(*FEW, "--set", "simulated.history_days=1", "--set", "bus.port=0"),
     *("--set", "simulated.pairs=[BTC/USD,ETH/USD,SOL/USD]"),
     # Nobody has an idea: what happens is what is asked for.
-    *("--set", "consensus.required_votes=4", "--set", "learners.min_learners=4"),
+    *("--set", "consensus.required_votes=4", "--set", "learners.min_learners=400"),
 )
 HISTORY = 288
 PACE = ("--speed", "6000x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -18,12 +19,18 @@ from src.core.messages import (
     CHANNELS,
     Barrier,
     BaselineIdea,
+    BuildRequest,
     Channel,
+    ConsensusReached,
     Control,
+    Deployment,
     Envelope,
+    Hibernation,
     MarketData,
     Message,
+    MoatData,
     MycelialIdea,
+    Proposal,
     SynthesizedTrade,
     TradeConfirmation,
     channel_of,
@@ -31,7 +38,10 @@ from src.core.messages import (
     encode,
 )
 from src.core.ports import Handler
-from src.core.types import CommandKind, Pair, Side, Stream, Vote
+from src.core.types import CommandKind, Pair, Points, Side, Status, Stream, Vote
+from tests.checks.agent_checks import Swarm
+from tests.checks.agent_checks import history as walked_history
+from tests.moats import all_moats
 from tests.walked import Walk, crashing
 from tests.worlds import settings
 
@@ -40,6 +50,10 @@ BTC = Pair("BTC/USDT")
 BASE: dict[str, Any] = {"source": "somebody", "at": NOW, "known_at": NOW - 1}
 EXAMPLES: tuple[Message, ...] = (
     MarketData(**BASE, pair=BTC, close=0.1, high=1e-9, low=1e300, features={"RSI": 50.5}, simulated=True),
+    MoatData(
+        **BASE, moat="code", subject="Go", features={"ETH": 3.0, "ETH.z": -0.5}, status=Status.STALE, age_ms=None,
+        quality=0.25, simulated=True,
+    ),
     BaselineIdea(**BASE, pair=BTC, price=1.0, votes=(Vote("a", Side.BUY, 0.1 + 0.2, "rsi"), Vote("b", Side.SELL, 1.0))),
     MycelialIdea(
         **BASE, pair=BTC, price=1.0, side=Side.SELL, score=0.9, edge=0.01, horizon=6, learners=("a", "ü"), team="t"
@@ -53,6 +67,14 @@ EXAMPLES: tuple[Message, ...] = (
         fee="0", slippage="0", reason='entry "quoted" \\ \n',
     ),
     Control(**BASE, command=CommandKind.HALT, reason="why", signature="ab"),
+    Proposal(
+        **BASE, team="HFT", pair=BTC, votes=(Vote("a", Side.BUY, 0.75, "6/8"),), points=(Points("a", 2, 2, 1, 0, 1),),
+        estimated=("liquidity",),
+    ),
+    ConsensusReached(**BASE, team="HFT", pair=BTC, confidence=0.75, votes=(Vote("a", Side.BUY, 0.75, "6/8"),)),
+    BuildRequest(**BASE, tool="code source", reason="no data for 24 hours"),
+    Deployment(**BASE, pair=BTC, why="consensus", agents=("a", "b"), team="Swing"),
+    Hibernation(**BASE, pair=BTC, reason="lost", profit_ratio=-0.16, probation_days=90.5),
     Barrier(**BASE, number=2**53),
 )  # fmt: skip
 LOCAL = [channel for channel in CHANNELS if channel.struct is not Barrier]
@@ -60,7 +82,7 @@ LOCAL = [channel for channel in CHANNELS if channel.struct is not Barrier]
 
 
 def name_of(channel: Channel) -> str:
-    return channel.template.replace("{pair}", BTC)
+    return re.sub("{.*}", BTC, channel.template)
 
 
 class Ends(LocalBus):
@@ -107,11 +129,23 @@ def test_the_spines_ends_are_those_of_the_table() -> None:
 
 
 def crashing_with_ends() -> Walk:
-    return Walk(crashing().history, make_bus=Ends, account__entry_equity_ratio=0.9, account__stop_ratio=0.99).all()
+    history = crashing().history
+    return Walk(
+        history, make_bus=Ends, observations=all_moats("BTC", int(history.times[0])),
+        account__entry_equity_ratio=0.9, account__stop_ratio=0.99,
+        lifecycle__hibernation_days=0.001,
+    ).all()  # fmt: skip
+
+
+def discovering() -> Swarm:
+    """A swarm that finds a third pair, without the spine."""
+    swarm = Swarm(walked_history())
+    swarm.walk()
+    return swarm
 
 
 def test_m_f04_every_channel_carries_something_when_the_tape_runs() -> None:
-    counts = Counter(crashing_with_ends().bus.counts())
+    counts = Counter(crashing_with_ends().bus.counts()) + Counter(discovering().bus.counts())
     assert {channel.template for channel in LOCAL if not counts[channel.template]} == set()
 
 
@@ -135,7 +169,7 @@ def test_m_f05_a_template_without_its_pattern_is_refused() -> None:
 
 
 def test_there_is_one_example_for_each_struct() -> None:
-    assert [type(message) for message in EXAMPLES] == [channel.struct for channel in CHANNELS]
+    assert [type(message) for message in EXAMPLES] == list(dict.fromkeys(channel.struct for channel in CHANNELS))
 
 
 @pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.template)
@@ -154,7 +188,8 @@ def test_m_f10_every_struct_comes_back_from_its_wire_form_and_is_encoded_once(ch
 
 
 def test_tags_and_templates_are_distinct() -> None:
-    assert len({channel.struct.__struct_config__.tag for channel in CHANNELS}) == len(CHANNELS)
+    structs = {channel.struct for channel in CHANNELS}
+    assert len({struct.__struct_config__.tag for struct in structs}) == len(structs)
     assert len(BY_TEMPLATE) == len(CHANNELS)
     assert len({channel.pattern for channel in CHANNELS}) == len(CHANNELS)
 
@@ -164,7 +199,7 @@ def test_a_struct_belongs_on_its_own_channel_alone(channel: Channel) -> None:
     (example,) = [message for message in EXAMPLES if type(message) is channel.struct]
     raw = encode(Envelope("producer", 1, 1, example))  # type: ignore[arg-type]
     for other in CHANNELS:
-        if other is not channel:
+        if other.struct is not channel.struct:
             with pytest.raises(BusError, match="does not belong"):
                 decode(raw, name_of(other))
 

@@ -300,7 +300,7 @@ def local(walk: Walk) -> LocalBus:
 
 def without_voice() -> Walk:
     """The tape, on which nobody of the own learners speaks."""
-    return Walk(kinds=[kind for kind in KINDS if kind.name != "pattern_learner"], bus__control_secret=SECRET)
+    return Walk(kinds=[kind for kind in tape.kinds() if kind.name != "pattern_learner"], bus__control_secret=SECRET)
 
 
 def strange_idea(at: int, **changes: Any) -> MycelialIdea:
@@ -542,6 +542,7 @@ def wild(seed: int = 7) -> Walk:
         "rank_window", "rank_warmup", "entry_score", "calibration_min_t2")}  # fmt: skip
     changes |= {f"indicators__{name}": getattr(SETTINGS.indicators, name) for name in (
         "volume_window", "atr_rank_window", "volatility_warmup")}  # fmt: skip
+    changes |= {"builder__bootstrap_pairs": list(history().pairs), "learners__team": 6, "learners__standard": {}}
     costs = {"costs__fee_ratio": "0.00001", "costs__slippage_ratio": "0"}
     return Walk(history(), KINDS, seed=seed, **changes, **costs)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from src.core.errors import InvariantError
-from src.core.market import FEATURE_INDEX, FEATURE_TABLE, FEATURES, Market
+from src.core.market import FEATURE_INDEX, FEATURE_TABLE, FEATURES, MOAT_COLUMNS, Market
 from src.core.types import Observation, Pair, Slice, Snapshot
 
 from .walks import HOUR, MONDAY, SETTINGS, batch, series, slices, walk
@@ -50,7 +50,9 @@ def test_nothing_is_known_before_the_first_bar() -> None:
     snapshot = market.push(Slice(at=MONDAY, bars=None))
     assert not snapshot.fresh.any()
     for name in ARRAYS[1:]:
-        assert np.isnan(getattr(snapshot, name)).all()
+        known = getattr(snapshot, name)
+        assert np.isnan(known[:, : MOAT_COLUMNS.start] if name == "features" else known).all()
+    assert not snapshot.features[:, MOAT_COLUMNS].any()
 
 
 @pytest.mark.parametrize("replayed", [False, True])

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from src.agents import KINDS, Kind, World
+from src.agents.builder import Builder
 from src.core.history import BarColumns, History, align
 from src.core.messages import MycelialIdea
 from src.core.model import MycelialAgent, MycelialModel
@@ -80,7 +81,14 @@ def _voice(world: World) -> None:
     ScriptedVoice(world.model)
 
 
+def _staff(world: World) -> None:
+    for pair in world.pairs:
+        world.nursery.deploy(pair)
+
+
 def kinds() -> tuple[Kind, ...]:
-    """The real swarm with the scripted voice in the learners' place."""
+    """The real swarm with the scripted voice in the learners' place; the pair has its team, nobody looks for others."""
     voice = Kind("pattern_learner", ScriptedVoice, _voice, ("mycelial-trade-ideas",), ())
-    return tuple(voice if kind.name == "pattern_learner" else kind for kind in KINDS)
+    staff = Kind("builder", Builder, _staff, (), ())
+    replaced = {"pattern_learner": voice, "builder": staff}
+    return tuple(replaced.get(kind.name, kind) for kind in KINDS if kind.name != "market_explorer")

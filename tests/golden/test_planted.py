@@ -14,6 +14,8 @@ from tests.worlds import settings
 PAIRS = [Pair(f"{base}/USDT") for base in ("AAVE", "ADA", "ATOM", "AVAX", "BTC", "COMP")]
 HOUR, START, BARS = 3_600_000, 1_609_459_200_000, 2_000
 CORRELATION, HORIZON, MARKET_SEED = 0.4, 6, 7
+TREE = settings(builder__bootstrap_pairs=PAIRS)
+"""Every pair has its team from the start; the population is the standard one."""
 
 
 def world(correlation: float) -> History:
@@ -23,7 +25,7 @@ def world(correlation: float) -> History:
 
 @pytest.fixture(scope="module")
 def run() -> Replay:
-    return replay(world(CORRELATION), settings())
+    return replay(world(CORRELATION), TREE)
 
 
 def test_the_swarm_finds_the_edge_and_trades_it(run: Replay) -> None:
@@ -34,24 +36,24 @@ def test_the_swarm_finds_the_edge_and_trades_it(run: Replay) -> None:
 
 
 def test_without_the_effect_it_stays_silent() -> None:
-    noise = replay(world(0.0), settings())
+    noise = replay(world(0.0), TREE)
     assert len(noise.house.tracker.trades["synthesized"]) <= 2
     assert noise.house.engine.refusals["edge_below_cost"] > 0
 
 
 def test_equal_runs_are_equal_and_another_seed_is_another_run(run: Replay) -> None:
-    assert replay(world(CORRELATION), settings()).hashes == run.hashes
-    other = replay(world(CORRELATION), settings(), seed=8)
+    assert replay(world(CORRELATION), TREE).hashes == run.hashes
+    other = replay(world(CORRELATION), TREE, seed=8)
     assert other.hashes[1] != run.hashes[1]
 
 
 def test_features_computed_bar_by_bar_decide_the_same(run: Replay) -> None:
-    assert replay(world(CORRELATION), settings(), streamed=True).hashes == run.hashes
+    assert replay(world(CORRELATION), TREE, streamed=True).hashes == run.hashes
 
 
 @pytest.mark.parametrize("cut", [301, 977, 1_500])
 def test_what_comes_later_changes_nothing_before(run: Replay, cut: int) -> None:
-    short = replay(world(CORRELATION).rows(0, cut), settings())
+    short = replay(world(CORRELATION).rows(0, cut), TREE)
     before = [report.decisions for report in run.reports[:cut]]
     assert [report.decisions for report in short.reports] == before
     assert any(before)
@@ -59,7 +61,7 @@ def test_what_comes_later_changes_nothing_before(run: Replay, cut: int) -> None:
 
 @pytest.mark.parametrize("power", [10, -10])
 def test_prices_times_1024_give_the_same_ideas(run: Replay, power: int) -> None:
-    scaled = replay(scaled_world(world(CORRELATION), 2.0**power), settings())
+    scaled = replay(scaled_world(world(CORRELATION), 2.0**power), TREE)
     assert ideas(scaled) == ideas(run)
     assert len(ideas(run)) > 1_000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from uuid import UUID, uuid5
 
@@ -23,14 +23,22 @@ from ...core.types import (
 from .exits import exit_reason
 
 
+def full_size(pair: Pair) -> Decimal:
+    """The multiplier of a pair about whose life nobody asks."""
+    return Decimal(1)
+
+
 class FixedSupervisor:
     """Fixed exits (stop with the entry, opposite idea, horizon) and entries of a fixed share of equity.
+
+    The share is multiplied by `multiplier` of the pair: an asset on probation gets less, one that hibernates nothing.
 
     Ids are uuid5 of (namespace, slice, pair, n), so that the same run gives the same ids.
     """
 
-    def __init__(self, account: Account, namespace: UUID) -> None:
+    def __init__(self, account: Account, namespace: UUID, multiplier: Callable[[Pair], Decimal] = full_size) -> None:
         self._account = account
+        self._multiplier = multiplier
         self._namespace = namespace
 
     def plan(
@@ -79,7 +87,7 @@ class FixedSupervisor:
 
     def _entry(self, intent: Intent, state: SpineState) -> Order:
         reference = _close(intent.pair, state)
-        stake = state.equity * self._account.entry_equity_ratio
+        stake = state.equity * self._account.entry_equity_ratio * self._multiplier(intent.pair)
         amount = floor_amount(stake / reference, self._account.amount_decimals) if reference > 0 else Decimal(0)
         snapshot = state.snapshot
         leave_at = None if intent.horizon is None else snapshot.at + intent.horizon * snapshot.interval_ms

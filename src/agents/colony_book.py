@@ -1,0 +1,79 @@
+"""A learner's simulated book in compiled loops: what its opinions would have earned decides whether it may speak."""
+
+from __future__ import annotations
+
+import math
+
+from ..core.types import FloatArray, IntArray
+from .colony_layout import (
+    ALIVE,
+    BOOK_ORDER,
+    BOOK_PRICE,
+    BOOK_RECENT,
+    BOOK_SINCE,
+    BOOK_TOTAL,
+    EMPTY,
+    ENTER,
+    ENTRY,
+    HORIZON,
+    LEAVE,
+    NO_ORDER,
+    PAIR,
+    SILENCED,
+    TRADES,
+    WINS,
+    Knobs,
+    Now,
+    Out,
+    compiled,
+)
+
+
+@compiled
+def _settle(numbers: FloatArray, counts: IntArray, book: FloatArray, row: int, price: float, knobs: Knobs) -> None:
+    """Close the simulated trade at `price`, both sides' costs paid, and let the book decide who may speak."""
+    profit = price / numbers[row, BOOK_PRICE] * (1.0 - knobs.side_cost) / (1.0 + knobs.side_cost) - 1.0
+    book[row, counts[row, TRADES] % book.shape[1]] = profit
+    counts[row, TRADES] += 1
+    counts[row, WINS] += profit > 0.0
+    numbers[row, BOOK_TOTAL] += profit
+    recent = 0.0
+    for index in range(min(counts[row, TRADES], book.shape[1])):
+        recent += book[row, index]
+    numbers[row, BOOK_RECENT] = recent
+    if counts[row, SILENCED] == 0:
+        counts[row, SILENCED] = recent <= knobs.silence_profit and counts[row, TRADES] > knobs.silence_trades
+    elif recent > knobs.voice_profit:
+        counts[row, SILENCED] = 0
+
+
+@compiled
+def fill(numbers: FloatArray, counts: IntArray, book: FloatArray, now: Now, knobs: Knobs) -> None:
+    """Fill what was decided before at the open of this bar, the first after the decision."""
+    for row in range(counts.shape[0]):
+        price = now.open[counts[row, PAIR]]
+        known = now.fresh[counts[row, PAIR]] and math.isfinite(price) and price > 0.0
+        if counts[row, BOOK_ORDER] == NO_ORDER or not known:
+            continue
+        if counts[row, BOOK_ORDER] == ENTER:
+            numbers[row, BOOK_PRICE] = price
+            counts[row, BOOK_SINCE] = now.grid
+        else:
+            _settle(numbers, counts, book, row, price, knobs)
+            counts[row, BOOK_SINCE] = EMPTY
+        counts[row, BOOK_ORDER] = NO_ORDER
+
+
+@compiled
+def decide(numbers: FloatArray, counts: IntArray, now: Now, out: Out) -> None:
+    """Long only: enter on an own strong buy opinion, leave on a strong sell opinion or after the horizon."""
+    for row in range(counts.shape[0]):
+        if not (counts[row, ALIVE] and now.fresh[counts[row, PAIR]] and counts[row, BOOK_ORDER] == NO_ORDER):
+            continue
+        conviction = out.conviction[row]
+        strong = out.score[row] >= numbers[row, ENTRY]  # False while NaN
+        if counts[row, BOOK_SINCE] == EMPTY:
+            if strong and conviction > 0.0:
+                counts[row, BOOK_ORDER] = ENTER
+        elif now.grid - counts[row, BOOK_SINCE] + 1 >= counts[row, HORIZON] or (strong and conviction < 0.0):
+            counts[row, BOOK_ORDER] = LEAVE

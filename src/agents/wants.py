@@ -1,0 +1,54 @@
+"""What learners miss: they ask for a source when the moat they belong to has had no data for long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.messages import BuildRequest
+from ..core.moats import MOATS
+from ..core.timeframes import HOUR_MS
+from ..core.types import Snapshot, Status
+from .world import World
+
+
+class Wants:
+    """Watches how long each moat has been without data and asks once in each such time.
+
+    `speaker` names the learner that asks for a moat, None where nobody belongs to it.
+    """
+
+    def __init__(self, world: World, speaker: Callable[[str], str | None]) -> None:
+        self._bus, self._speaker = world.model.bus, speaker
+        self._after_ms = round(world.settings.builder.request_after_hours * HOUR_MS)
+        self._since: dict[str, int] = {}
+        self._asked: set[str] = set()
+
+    def look(self, snapshot: Snapshot) -> None:
+        """Look at every moat; ask for those that are due."""
+        for column, moat in enumerate(MOATS):
+            if snapshot.moats is not None and snapshot.moats.statuses[column] is not Status.NO_DATA:
+                self._since.pop(moat, None)
+                self._asked.discard(moat)
+                continue
+            since = self._since.setdefault(moat, snapshot.at)
+            if moat not in self._asked and snapshot.at - since >= self._after_ms:
+                self._ask(moat, snapshot.at)
+
+    def _ask(self, moat: str, at: int) -> None:
+        speaker = self._speaker(moat)
+        if speaker is None:
+            return
+        self._asked.add(moat)
+        hours = (at - self._since[moat]) // HOUR_MS
+        reason = f"no data for {hours} hours"
+        request = BuildRequest(source=speaker, at=at, known_at=at, tool=f"{moat} source", reason=reason)
+        self._bus.publish("system-build-request", request)
+
+    def state(self) -> dict[str, Any]:
+        """Since when what is missing."""
+        return {"since": dict(self._since), "asked": sorted(self._asked)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._since, self._asked = dict(state["since"]), set(state["asked"])

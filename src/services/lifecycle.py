@@ -1,0 +1,130 @@
+"""The life of an asset: who loses gets less, who goes on losing sleeps, and consensus may wake it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from ..core.config import Lifecycle
+from ..core.ports import Life
+from ..core.timeframes import DAY_MS
+from ..core.types import Pair, Stage, Trade, Transition
+
+ZERO, FULL = Decimal(0), Decimal(1)
+_WELL = (Stage.ACTIVE, Stage.REVIVED)
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """One asset: its stage and since when, the sum of its trades' net returns, since when it is on probation (ms)."""
+
+    stage: Stage
+    since: int
+    profit_ratio: Decimal = ZERO
+    probation_since: int | None = None
+
+
+class AssetLife(Life):
+    """Keeps the stage of every asset that had a team, or a trade.
+
+    Limits are exact decimals: a sum of exactly -5 % is normal. Levels are lifted one at a time, each after it stood
+    for `lift_after_intervals`. The time on probation counts both levels and ends when the asset is well again. An
+    asset that is revived begins with a sum of zero: what it lost before was the reason to let it sleep.
+    """
+
+    def __init__(self, settings: Lifecycle, interval_ms: int) -> None:
+        self._settings = settings
+        self._lift_ms = settings.lift_after_intervals * interval_ms
+        self._hibernation_ms = round(settings.hibernation_days * DAY_MS)
+        self._standings: dict[Pair, Standing] = {}
+
+    def on_trades(self, at: int, trades: Sequence[Trade]) -> Sequence[Transition]:
+        """Count closed trades and the time that passed; all changes of a slice are made together, or none is."""
+        changed: dict[Pair, Standing] = {}
+        for trade in trades:
+            before = changed.get(trade.pair) or self._standings.get(trade.pair) or Standing(Stage.ACTIVE, at)
+            total = before.profit_ratio + trade.profit_ratio
+            changed[trade.pair] = msgspec.structs.replace(before, profit_ratio=total)
+        moved = []
+        for pair in sorted({*changed, *self._on_probation()}):
+            before = changed.get(pair) or self._standings[pair]
+            after = self._aged(before, at)
+            if after.stage is not before.stage:
+                moved.append(_transition(pair, before, after, at))
+            changed[pair] = after
+        self._standings = {**self._standings, **changed}
+        return moved
+
+    def on_deployment(self, at: int, pair: Pair) -> Sequence[Transition]:
+        """The first team of an asset makes it active, one after hibernation revives it; else nothing changes."""
+        before = self._standings.get(pair)
+        if before is not None and before.stage is not Stage.HIBERNATED:
+            return ()
+        after = Standing(Stage.ACTIVE if before is None else Stage.REVIVED, at)
+        self._standings = {**self._standings, pair: after}
+        return (Transition(at, pair, None if before is None else before.stage, after.stage, after.profit_ratio),)
+
+    def multiplier(self, pair: Pair) -> Decimal:
+        """Full size, half, a quarter, nothing while it hibernates."""
+        standing = self._standings.get(pair)
+        if standing is None or standing.stage in _WELL:
+            return FULL
+        if standing.stage is Stage.HIBERNATED:
+            return ZERO
+        deep = standing.stage is Stage.DEEP_PROBATION
+        return self._settings.deep_probation_size if deep else self._settings.probation_size
+
+    def standing(self, pair: Pair) -> Standing | None:
+        """Where an asset stands; None where it never had a team or a trade."""
+        return self._standings.get(pair)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many assets are in each stage, in the order of stages."""
+        found = Counter(standing.stage for standing in self._standings.values())
+        return {stage.value: found[stage] for stage in Stage if found[stage]}
+
+    def _on_probation(self) -> list[Pair]:
+        return [pair for pair, one in self._standings.items() if one.probation_since is not None]
+
+    def _aged(self, now: Standing, at: int) -> Standing:
+        """The asset after its sum or the time changed; at most one level better, as much worse as it is."""
+        if now.stage is Stage.HIBERNATED:
+            return now
+        stage = self._stage(now, at)
+        well = stage in _WELL
+        since = now.since if stage is now.stage else at
+        began = None if well else (at if now.probation_since is None else now.probation_since)
+        if began is not None and self._sleeps(now.profit_ratio, at - began):
+            return Standing(Stage.HIBERNATED, at, now.profit_ratio)
+        return Standing(stage, since, now.profit_ratio, began)
+
+    def _stage(self, now: Standing, at: int) -> Stage:
+        total, settings = now.profit_ratio, self._settings
+        if total < settings.deep_probation_ratio:
+            return Stage.DEEP_PROBATION
+        if now.stage in _WELL:
+            return Stage.PROBATION if total < settings.probation_ratio else now.stage
+        if at - now.since < self._lift_ms:
+            return now.stage
+        if now.stage is Stage.DEEP_PROBATION:
+            return Stage.PROBATION if total > settings.deep_lift_ratio else now.stage
+        return Stage.ACTIVE if total > settings.lift_ratio else now.stage
+
+    def _sleeps(self, total: Decimal, probation_ms: int) -> bool:
+        return total < self._settings.hibernation_ratio and probation_ms >= self._hibernation_ms
+
+    def state(self) -> dict[str, Any]:
+        """Every standing, sums as decimal strings."""
+        return {pair: msgspec.to_builtins(standing) for pair, standing in self._standings.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._standings = {Pair(pair): msgspec.convert(one, Standing) for pair, one in state.items()}
+
+
+def _transition(pair: Pair, before: Standing, after: Standing, at: int) -> Transition:
+    began = before.probation_since
+    return Transition(at, pair, before.stage, after.stage, after.profit_ratio, 0 if began is None else at - began)
