@@ -77,6 +77,7 @@ class MoatBoard:
 
     def _clear(self) -> None:
         """Nothing known yet."""
+        self._quiet = True
         hourly, cells, moats = self._first_basket, len(self._names), len(MOATS)
         self._ring = np.zeros((hourly, self._window_ms // HOUR_MS), np.int64)
         self._sums = np.zeros((hourly, SUMS), np.int64)
@@ -106,8 +107,9 @@ class MoatBoard:
         mark = at // HOUR_MS * HOUR_MS
         heard = self._hear(observations) if observations else frozenset()
         rolled = mark != self._mark
-        if not rolled and not heard:
-            return self.view
+        self._quiet = self._quiet and not observations
+        if not heard and (not rolled or (self._quiet and self._mark != NEVER)):
+            return self.view  # nothing new; in a run without moats every hour would say the same
         self._roll(mark)
         for moat in range(len(MOATS)):
             if rolled or moat in heard:
@@ -293,6 +295,7 @@ class MoatBoard:
         """Series and what stands beside them; samples of hours follow from the series."""
         return {
             "mark": self._mark,
+            "quiet": self._quiet,
             "counted": {self._names[cell]: counted.state() for cell, counted in self._counted.items()},
             "events": list(self._schedule.events),
             "baskets": {name: basket.state() for name, basket in self._baskets.items()},
@@ -314,6 +317,7 @@ class MoatBoard:
             self._read(name)
         for name in _ARRAYS:
             getattr(self, f"_{name}")[...] = state[name]
+        self._quiet = state["quiet"]
         self._news, self._simulated = list(state["news"]), list(state["simulated"])
         self._classes = [class_ and Status(class_) for class_ in state["classes"]]
         self._following = state["following"]
