@@ -80,6 +80,9 @@ def _server(settings: Settings, stack: ExitStack) -> Callable[[], str]:
 
 
 def _engine_step(settings: Settings, history: History, bus: Bus, clock: Clock) -> Callable[[Slice], object]:
+    """Every pair has its team from the start, so that the population is the same at every bar."""
+    teams = settings.builder.model_copy(update={"bootstrap_pairs": tuple(history.pairs)})
+    settings = settings.model_copy(update={"builder": teams})
     plan = Plan(history.pairs, history.interval_ms, SEED)
     return build(settings, plan, clock, bus, MemoryLedger(settings.ledger), history).engine.on_slice
 
