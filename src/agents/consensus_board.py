@@ -51,7 +51,7 @@ class ConsensusBoard:
             return
         if not self._plausible(message):
             reason, source = "implausible_proposal", short(message.source)
-            self._model.note(Decision(self._model.account_at(), "refusal", reason=reason, source=source))
+            self._model.note(Decision(self._model.now_ms(), "refusal", reason=reason, source=source))
             return
         held = self._votes.setdefault((message.team, message.pair), {})
         for vote in message.votes:
@@ -76,7 +76,7 @@ class ConsensusBoard:
     def _plausible(self, message: Proposal) -> bool:
         """Whether the team, its members and the pair are known, the votes in bounds, and it was said in the window."""
         known = message.pair in self._world.pairs and message.team in self._members
-        said = 0 <= self._model.account_at() - message.at <= self._window_ms
+        said = 0 <= self._model.now_ms() - message.at <= self._window_ms
         if not known or not said or not message.votes:
             return False
         members = self._members[message.team]

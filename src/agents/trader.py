@@ -88,10 +88,10 @@ class Trader(MycelialAgent):
 
     def _plausible(self, message: BaselineIdea | MycelialIdea) -> bool:
         """Whether it is of a pair of this run and was said now, or less than a window ago."""
-        return message.pair in self._rules.pairs and 0 <= self.model.account_at() - message.at <= self._rules.window_ms
+        return message.pair in self._rules.pairs and 0 <= self.model.now_ms() - message.at <= self._rules.window_ms
 
     def _drop(self, message: Message) -> None:
-        at, source = self.model.account_at(), short(message.source)
+        at, source = self.model.now_ms(), short(message.source)
         self.model.note(Decision(at, "refusal", reason="implausible_idea", source=source))
 
     def _keep(self, stream: Stream, held: dict[Pair, Idea], idea: Idea) -> None:

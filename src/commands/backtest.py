@@ -23,7 +23,6 @@ from .options import BacktestOptions
 from .outcome import new_run_id, result_of
 from .progress import Progress
 
-RUNS = Path("runs")
 LEDGER = "ledger.sqlite"
 
 
@@ -33,7 +32,7 @@ def run(options: BacktestOptions) -> None:
     _refuse_unknown(options.breakdown)
     feed = recorded(options, settings)
     run_id = new_run_id()
-    out = options.out or RUNS / run_id
+    out = options.out or common.RUNS / run_id
     clock, timer = SimClock(), Timer()
     bus = buses.open_bus(_bus_name(options.bus), clock, settings.bus, port=0)
     try:

@@ -15,6 +15,8 @@ from ..connectors.config_files import Loaded, load
 from ..core.errors import MycelialError, UsageError
 
 DEFAULT_STATE = Path("state") / "paper"
+RUNS = Path("runs")
+"""Where backtests leave their folders, unless told otherwise, and where reports look for them."""
 
 
 def settings(config: Path | None, env: str | None, sets: Sequence[str]) -> Loaded:

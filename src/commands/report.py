@@ -12,12 +12,10 @@ from ..backtesting.runs import find_run, load_run
 from ..core.errors import UsageError
 from . import common
 
-RUNS = Path("runs")
-
 
 def run(name: str, breakdown: str | None, csv: Path | None, json: bool) -> None:
     """Print the tables of a run, or its object with --json; --csv copies its trades."""
-    folder = find_run(RUNS, name)
+    folder = find_run(common.RUNS, name)
     if csv is not None:
         try:
             shutil.copyfile(folder / TRADES, csv)

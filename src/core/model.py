@@ -260,13 +260,13 @@ class MycelialModel(mesa.Model):
         self.faults[failure.owner] += 1
         reason = short(f"{failure.where}: {failure.error}")
         limit = self._settings.faults_before_quarantine
-        self.note(Decision(self.account_at(), "fault", source=failure.owner, reason=reason))
+        self.note(Decision(self.now_ms(), "fault", source=failure.owner, reason=reason))
         if self.faults[failure.owner] >= limit and failure.owner not in self.quarantined:
             self.quarantined[failure.owner] = reason
             self.bus.unsubscribe(failure.owner)
-            self.note(Decision(self.account_at(), "quarantine", source=failure.owner, reason=reason))
+            self.note(Decision(self.now_ms(), "quarantine", source=failure.owner, reason=reason))
 
-    def account_at(self) -> int:
+    def now_ms(self) -> int:
         """The slice's time in UTC milliseconds, from Mesa's clock."""
         return (self._origin or 0) + round(float(self.time) * self.interval_ms)
 

@@ -92,7 +92,7 @@ def test_one_unit_of_mesas_time_is_one_interval_gaps_included() -> None:
     times = []
     for hours in (0, 1, 2.5, 10):
         see(model, START + int(hours * HOUR))
-        times.append((model.time, model.account_at()))
+        times.append((model.time, model.now_ms()))
     assert times == [(1 + hours, START + int(hours * HOUR)) for hours in (0, 1, 2.5, 10)]
 
 
@@ -132,7 +132,7 @@ def test_a_restart_does_not_repeat_what_every_called() -> None:
     called: list[float] = []
     later.every(2, lambda: called.append(later.time))
     later.restore(first.state())
-    assert (later.time, later.account_at(), called) == (5, START + 4 * HOUR, [])
+    assert (later.time, later.now_ms(), called) == (5, START + 4 * HOUR, [])
     later.bus._clock.reach(START + 4 * HOUR)  # type: ignore[attr-defined]
     see(later, START + 5 * HOUR)
     assert called == [6.0]
