@@ -16,13 +16,14 @@ from .core.desk import Desk
 from .core.engine import Engine
 from .core.history import History
 from .core.indicators import BatchSource
-from .core.market import Market
+from .core.market import FEATURES, Market
 from .core.model import MycelialModel
 from .core.portfolio import Portfolio
-from .core.ports import Bus, Clock, Ledger, Life
+from .core.ports import Bus, Clock, Ledger, Life, Memory
 from .core.types import Pair, Stream
 from .services.gate import RiskGate
 from .services.lifecycle import AssetLife
+from .services.memory import PatternMemory
 from .services.pnl_tracker import PnLTracker
 from .services.supervisor import FixedSupervisor, full_size
 
@@ -41,6 +42,7 @@ class House(msgspec.Struct, frozen=True):
     tracker: PnLTracker
     engine: Engine
     life: AssetLife
+    memory: Memory
     world: World
 
     def close(self) -> None:
@@ -73,23 +75,31 @@ def build(
     history: History | None = None,
     timer: Timer | None = None,
     sends: bool = True,
+    memory: Memory | None = None,
 ) -> House:
     """Put a run together.
 
     `history`: all bars that will come, where they are known beforehand, so that features are computed in one
     sweep; without it they are computed bar by bar, with the same bits. `timer` guards agents' step budgets,
-    where the run is not a mere calculation.
+    where the run is not a mere calculation. Without a `memory` there is one that ends with the run.
     """
     model = MycelialModel(bus, plan.seed, plan.interval_ms, settings.agents, timer)
-    world = World(model, settings, plan.pairs)
-    for kind in plan.kinds:
-        kind.populate(world)
+    memory = memory or PatternMemory(settings.memory, len(FEATURES), plan.seed)
+    world = populated(model, settings, plan, memory)
     life = AssetLife(settings.lifecycle, plan.interval_ms)
     desk = _account_desk(settings, plan.seed, life)
     tracker = _tracker(settings, plan.seed, life)
     market = _market(settings, plan, history)
     engine = Engine(clock, bus, market, model, desk, tracker, ledger, sends, life)
-    return House(settings, plan.seed, clock, bus, ledger, market, model, desk, tracker, engine, life, world)
+    return House(settings, plan.seed, clock, bus, ledger, market, model, desk, tracker, engine, life, memory, world)
+
+
+def populated(model: MycelialModel, settings: Settings, plan: Plan, memory: Memory) -> World:
+    """A world in which every kind of the plan lives, in the order of the table."""
+    world = World(model, settings, plan.pairs, memory)
+    for kind in plan.kinds:
+        kind.populate(world)
+    return world
 
 
 def _market(settings: Settings, plan: Plan, history: History | None) -> Market:

@@ -10,6 +10,7 @@ import msgspec
 
 from ..core.config import Settings
 from ..core.model import MycelialAgent, MycelialModel
+from ..core.ports import Memory
 from ..core.types import Pair
 from .nursery import Nursery
 
@@ -35,12 +36,13 @@ class Figures:
 
 
 class World:
-    """One run as the agents see it: the model, its settings, the pairs in their order, who has a team."""
+    """One run as the agents see it: the model, its settings, the pairs in order, who has a team, what is remembered."""
 
-    def __init__(self, model: MycelialModel, settings: Settings, pairs: tuple[Pair, ...]) -> None:
+    def __init__(self, model: MycelialModel, settings: Settings, pairs: tuple[Pair, ...], memory: Memory) -> None:
         self.model = model
         self.settings = settings
         self.pairs = pairs
+        self.memory = memory
         self.nursery = Nursery(model)
         self.figures = Figures()
 

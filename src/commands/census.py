@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..agents import KINDS, World
+from ..connectors.memory_ledger import MemoryLedger
 from ..core.bus import LocalBus
 from ..core.clock import SimClock
 from ..core.config import Settings
 from ..core.errors import NotRunning
-from ..core.model import MycelialModel
 from ..core.timeframes import timeframe_ms
 from ..core.types import Pair
+from ..wiring import Plan, build
 from . import common
 from .control import answer_of
 
@@ -44,9 +44,6 @@ def _running(state: Path | None) -> dict[str, Any] | None:
 def _planned(settings: Settings, pairs: list[str] | None) -> dict[str, Any]:
     chosen = tuple(sorted(Pair(pair) for pair in pairs or settings.simulated.pairs))
     clock = SimClock()
-    bus = LocalBus(clock, settings.bus)
-    model = MycelialModel(bus, 0, timeframe_ms(settings.simulated.timeframe), settings.agents)
-    world = World(model, settings, chosen)
-    for kind in KINDS:
-        kind.populate(world)
-    return {"of": "a run with these settings", "census": model.census(), "pairs": list(chosen)}
+    plan = Plan(chosen, timeframe_ms(settings.simulated.timeframe), seed=0)
+    house = build(settings, plan, clock, LocalBus(clock, settings.bus), MemoryLedger(settings.ledger))
+    return {"of": "a run with these settings", "census": house.model.census(), "pairs": list(chosen)}

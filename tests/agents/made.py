@@ -14,6 +14,7 @@ from src.core.market import FEATURES
 from src.core.messages import Message
 from src.core.model import MycelialModel
 from src.core.types import AccountView, BarBlock, Pair, Snapshot
+from src.services.memory import PatternMemory
 from tests.worlds import settings
 
 HOUR = 3_600_000
@@ -25,7 +26,8 @@ ACCOUNT = AccountView(10_000.0, 10_000.0, 10_000.0, frozenset())
 def world(pairs: tuple[Pair, ...] = (BTC,), interval_ms: int = HOUR, seed: int = 7, **changes: object) -> World:
     """An empty world on a LocalBus."""
     tree = settings(**changes)
-    return World(MycelialModel(LocalBus(SimClock(START), tree.bus), seed, interval_ms, tree.agents), tree, pairs)
+    model = MycelialModel(LocalBus(SimClock(START), tree.bus), seed, interval_ms, tree.agents)
+    return World(model, tree, pairs, PatternMemory(tree.memory, len(FEATURES), seed))
 
 
 def staffed(here: World) -> World:

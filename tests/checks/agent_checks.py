@@ -23,7 +23,7 @@ from src.core.desk import Desk
 from src.core.engine import Engine
 from src.core.history import History
 from src.core.indicators import BatchSource
-from src.core.market import Market
+from src.core.market import FEATURES, Market
 from src.core.messages import Hibernation, Message, MycelialIdea, SynthesizedTrade, TradeConfirmation, channel_of
 from src.core.model import MycelialAgent, MycelialModel
 from src.core.portfolio import Portfolio
@@ -31,6 +31,7 @@ from src.core.ports import Handler
 from src.core.timeframes import DAY_MS
 from src.core.types import AccountView, Observation, Pair, Side, Slice, Snapshot, Stream
 from src.services.gate import RiskGate
+from src.services.memory import PatternMemory
 from src.services.pnl_tracker import PnLTracker
 from tests.core.walks import HOUR, walk
 from tests.worlds import settings
@@ -90,7 +91,9 @@ class Swarm:
         self.market = Market(
             history.pairs, HOUR, SETTINGS, BatchSource(history, SETTINGS.indicators, SETTINGS.analysts), simulation=True
         )
-        self.world = world = World(self.model, SETTINGS, history.pairs)
+        self.world = world = World(
+            self.model, SETTINGS, history.pairs, PatternMemory(SETTINGS.memory, len(FEATURES), seed)
+        )
         self.subscribed: dict[str, list[tuple[str, str]]] = {}
         for kind in KINDS:
             before = len(self.bus.heard)
