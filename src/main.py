@@ -36,6 +36,7 @@ State = Annotated[Path | None, typer.Option("--state", help="State folder; defau
 Data = Annotated[Path | None, typer.Option("--data", help="Data folder; default: MYCELIAL_DATA.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=_MAX_SEED, help="Root of every random stream.")]
 Pairs = Annotated[str | None, typer.Option("--pairs", help="BTC/USDT,ETH/USDT; default: all there are.")]
+RunName = Annotated[str | None, typer.Option("--run", help="A finished run: id, its prefix, `last` or a path.")]
 Timerange = Annotated[str | None, typer.Option("--timerange", help="20220101-20220701, half open, UTC.")]
 
 
@@ -99,7 +100,7 @@ def backtest(
     seed: Seed = 7,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the results; default: runs/RUN_ID.")] = None,
     bus: Annotated[str, typer.Option(help="local, or embedded: a server of its own.")] = "local",
-    breakdown: Annotated[str | None, typer.Option(help="day, week or month.")] = None,
+    breakdown: Annotated[str | None, typer.Option(help="day, week, month, year or weekday.")] = None,
     config: ConfigFile = None,
     env: Env = None,
     sets: Sets = None,
@@ -152,25 +153,55 @@ def import_data(
 
 
 @app.command()
+def why(
+    order: Annotated[str, typer.Argument(help="Order id, or the beginning of one.")],
+    run: RunName = None,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Why an order was made: votes, data with age, gates, which votes were decisive, what came of it."""
+    from .commands import why as command
+
+    command.why(order, run, state, json)
+
+
+@app.command("why-not")
+def why_not(
+    pair: Annotated[str, typer.Argument(help="BASE/QUOTE")],
+    at: Annotated[str, typer.Option("--at", help="2022-03-01T14:00, 2022-03-01 (midnight, UTC) or last.")] = "last",
+    run: RunName = None,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Why nothing was done with a pair at a time: the first gate that stopped it."""
+    from .commands import why as command
+
+    command.why_not(pair, at, run, state, json)
+
+
+@app.command()
 def census(
     state: State = None,
     pairs: Pairs = None,
+    run: RunName = None,
+    lineage: Annotated[bool, typer.Option("--lineage", help="Each learner with parent and generation.")] = False,
     config: ConfigFile = None,
     env: Env = None,
     sets: Sets = None,
     json: Json = False,
 ) -> None:
-    """The population by class and pair: of the running process, or of a run with these settings."""
+    """The population by class, team, moat and pair: of the running process, a run, or one with these settings."""
     from .commands import census as command
 
-    command.run(state, pairs, config, env, tuple(sets or ()), json)
+    command.run(state, pairs, run, lineage, config, env, tuple(sets or ()), json)
 
 
 @app.command()
 def tap(
     pattern: Annotated[
-        str, typer.Argument(help="Channel pattern, for instance '*' or 'baseline-trade-ideas:*'.")
-    ] = "*",
+        str | None, typer.Argument(help="Channel pattern, for instance '*' or 'baseline-trade-ideas:*'.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="The channels there are.")] = False,
     url: Annotated[str | None, typer.Option(help="redis://...; default: the embedded server's.")] = None,
     count: Annotated[int | None, typer.Option(help="Stop after so many messages.")] = None,
     config: ConfigFile = None,
@@ -178,10 +209,10 @@ def tap(
     sets: Sets = None,
     json: Json = False,
 ) -> None:
-    """Messages of the running bus, live and readable."""
+    """Messages of the running bus, live and readable; without a pattern, the channels there are."""
     from .commands import tap as command
 
-    command.run(pattern, url, count, config, env, tuple(sets or ()), json)
+    command.run(pattern, listed, url, count, config, env, tuple(sets or ()), json)
 
 
 @app.command()
@@ -209,11 +240,21 @@ def resume(reason: Annotated[str, typer.Argument(help="Why.")], state: State = N
 
 
 @app.command()
-def stop(state: State = None, json: Json = False) -> None:
-    """Drain and end the running process."""
+def stop(
+    emergency: Annotated[
+        str | None,
+        typer.Option("--emergency", metavar="REASON", help="Halt, cancel, save, end; halted until `resume`."),
+    ] = None,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Drain and end the running process; in an emergency it stays halted after a restart, too."""
     from .commands import control as command
 
-    command.ask(state, "stop", json)
+    if emergency is None:
+        command.ask(state, "stop", json)
+    else:
+        command.ask(state, "emergency_shutdown", json, reason=emergency)
 
 
 @app.command()
@@ -263,12 +304,15 @@ def doctor(
     config: ConfigFile = None,
     env: Env = None,
     sets: Sets = None,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Ask every real source outside the market once; needs the network.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Every dependency with ok, warn or fail, and the remedy."""
     from .commands import doctor as command
 
-    command.run(state, data, config, env, tuple(sets or ()), json)
+    command.run(state, data, config, env, tuple(sets or ()), json, sources)
 
 
 @app.command()
@@ -284,7 +328,7 @@ def verify(
 @app.command()
 def report(
     run: Annotated[str, typer.Argument(help="Run id, its prefix, `last` or a path.")] = "last",
-    breakdown: Annotated[str | None, typer.Option(help="day, week or month.")] = None,
+    breakdown: Annotated[str | None, typer.Option(help="day, week, month, year or weekday.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write the trades as CSV to this file.")] = None,
     json: Json = False,
 ) -> None:

@@ -8,6 +8,8 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import msgspec
 
 from .agents import KINDS, Kind, World
+from .agents.controls import NoiseLearner, PooledRidge
+from .agents.trader import rules_of
 from .backtesting.exchange import SimulatedExchange
 from .backtesting.result import EDGE_TESTED
 from .core.clock import Timer
@@ -19,9 +21,11 @@ from .core.indicators import BatchSource
 from .core.market import FEATURES, Market
 from .core.model import MycelialModel
 from .core.portfolio import Portfolio
-from .core.ports import Bus, Clock, Ledger, Life, Memory
+from .core.ports import Bus, Clock, Experience, Ledger, Life, Memory, Rival
+from .core.traces import Rules, rules_row
 from .core.types import Pair, Stream
-from .services.gate import RiskGate
+from .services.experience import TradeExperience
+from .services.gate import RiskGate, limits_of
 from .services.lifecycle import AssetLife
 from .services.memory import PatternMemory
 from .services.pnl_tracker import PnLTracker
@@ -42,14 +46,15 @@ class House(msgspec.Struct, frozen=True):
     tracker: PnLTracker
     engine: Engine
     life: AssetLife
-    memory: Memory
+    memory: PatternMemory
     world: World
 
     def close(self) -> None:
-        """Drain the ledger, then give back the bus."""
+        """Drain the ledger, then give back the memory's store and the bus."""
         try:
             self.ledger.close()
         finally:
+            self.memory.close()
             self.bus.close()
 
 
@@ -75,23 +80,35 @@ def build(
     history: History | None = None,
     timer: Timer | None = None,
     sends: bool = True,
-    memory: Memory | None = None,
 ) -> House:
     """Put a run together.
 
     `history`: all bars that will come, where they are known beforehand, so that features are computed in one
     sweep; without it they are computed bar by bar, with the same bits. `timer` guards agents' step budgets,
-    where the run is not a mere calculation. Without a `memory` there is one that ends with the run.
+    where the run is not a mere calculation. The memory begins empty, and without a store.
     """
+    ledger.append([rules_row(_rules(settings, plan))], durable=False)
     model = MycelialModel(bus, plan.seed, plan.interval_ms, settings.agents, timer)
-    memory = memory or PatternMemory(settings.memory, len(FEATURES), plan.seed)
+    memory = PatternMemory(settings.memory, len(FEATURES), plan.seed)
+    experience = _experience(settings, memory)
     world = populated(model, settings, plan, memory)
     life = AssetLife(settings.lifecycle, plan.interval_ms)
     desk = _account_desk(settings, plan.seed, life)
-    tracker = _tracker(settings, plan.seed, life)
+    tracker = _tracker(settings, plan.seed, life, experience, _rivals(settings, plan))
     market = _market(settings, plan, history)
-    engine = Engine(clock, bus, market, model, desk, tracker, ledger, sends, life)
+    max_age_ms = settings.risk.max_data_age_intervals * plan.interval_ms
+    patience = settings.haven.emergency_patience_intervals if settings.haven.emergency_flatten else 0
+    engine = Engine(
+        clock, bus, market, model, desk, tracker, ledger, sends, life, max_age_ms, patience * plan.interval_ms,
+        memory, experience,
+    )  # fmt: skip
     return House(settings, plan.seed, clock, bus, ledger, market, model, desk, tracker, engine, life, memory, world)
+
+
+def _rules(settings: Settings, plan: Plan) -> Rules:
+    """What decides, for whoever reads the record later."""
+    limits = limits_of(settings.risk, settings.costs, plan.interval_ms)
+    return Rules(plan.interval_ms, rules_of(settings, plan.interval_ms, plan.pairs), limits)
 
 
 def populated(model: MycelialModel, settings: Settings, plan: Plan, memory: Memory) -> World:
@@ -109,22 +126,53 @@ def _market(settings: Settings, plan: Plan, history: History | None) -> Market:
 
 
 def _account_desk(settings: Settings, seed: int, life: Life) -> Desk:
-    return _desk(settings, seed, Stream.SYNTHESIZED, Stream.SYNTHESIZED.value, settings.risk, life)
+    return _desk(
+        settings,
+        seed,
+        Stream.SYNTHESIZED,
+        Stream.SYNTHESIZED.value,
+        settings.risk,
+        life,
+        settings.haven.emergency_flatten,
+    )
 
 
-def _desk(settings: Settings, seed: int, stream: Stream, name: str, risk: Risk, life: Life | None) -> Desk:
+def _desk(
+    settings: Settings, seed: int, stream: Stream, name: str, risk: Risk, life: Life | None, flatten: bool = False
+) -> Desk:
+    multiplier = full_size if life is None else life.multiplier
     return Desk(
         Portfolio(settings.account.start_quote, stream, name),
         SimulatedExchange(settings.costs, settings.account, settings.exchange),
-        FixedSupervisor(settings.account, namespace(seed, name), full_size if life is None else life.multiplier),
+        FixedSupervisor(settings.account, namespace(seed, name), multiplier, flatten),
         RiskGate(risk, settings.costs),
     )
 
 
-def _tracker(settings: Settings, seed: int, life: Life | None = None) -> PnLTracker:
+def _experience(settings: Settings, memory: Memory) -> TradeExperience | None:
+    rule = settings.memory
+    return TradeExperience(memory, rule, settings.learners.feature_clip) if rule.enabled else None
+
+
+def _rivals(settings: Settings, plan: Plan) -> Sequence[Rival]:
+    """The simple learners that the swarm has to beat, if they are wanted."""
+    if not settings.controls.enabled:
+        return ()
+    given = (settings.controls, settings.learners, len(FEATURES), len(plan.pairs), plan.seed)
+    return (PooledRidge(*given), NoiseLearner(*given))
+
+
+def _tracker(
+    settings: Settings,
+    seed: int,
+    life: Life | None = None,
+    experience: Experience | None = None,
+    rivals: Sequence[Rival] = (),
+) -> PnLTracker:
     """The shadow books take every idea of theirs: a drawdown that would halt the account does not stop them.
 
-    They size their entries as the account does, so that an asset on probation counts less in all of them.
+    They size their entries as the account does, so that an asset on probation counts less in all of them. The rivals'
+    books ask for the same edge as the swarm's edge-tested one.
     """
     risk = settings.risk.model_copy(update={"max_drawdown_ratio": 1.0})
 
@@ -136,7 +184,10 @@ def _tracker(settings: Settings, seed: int, life: Life | None = None) -> PnLTrac
             Stream.BASELINE.value: shadow(Stream.BASELINE, Stream.BASELINE.value, None),
             Stream.MYCELIAL.value: shadow(Stream.MYCELIAL, Stream.MYCELIAL.value, None),
             EDGE_TESTED: shadow(Stream.MYCELIAL, EDGE_TESTED, settings.costs.round_trip),
-        }
+            **{one.name: shadow(Stream.CONTROL, one.name, settings.costs.round_trip) for one in rivals},
+        },
+        experience,
+        rivals,
     )
 
 

@@ -18,6 +18,7 @@ from src.core.history import BarColumns, History, align
 from src.core.ports import Bus
 from src.core.records import decision_fields
 from src.core.types import Command, Decision, Observation, Slice
+from src.services.memory import from_rows
 from src.wiring import House, Plan, build
 from tests.golden import tape
 from tests.worlds import settings
@@ -85,9 +86,13 @@ class Walk:
         """The state of the engine as a checkpoint holds it."""
         return checkpoint.dump(self.house.engine.state())
 
-    def restore(self, raw: bytes) -> None:
-        """Go on from a checkpoint."""
-        self.house.engine.restore(checkpoint.load(raw))
+    def restore(self, raw: bytes, ledger: MemoryLedger | None = None) -> None:
+        """Go on from a checkpoint, and what the ledger of then says was remembered."""
+        state, memory = checkpoint.load(raw), self.house.memory
+        if ledger is not None:
+            rows = ((row.at, row.body) for row in ledger.rows("memory"))
+            memory.rebuild(from_rows(rows, memory.index.dimensions), state["at"])
+        self.house.engine.restore(state)
 
 
 def crashing() -> Walk:

@@ -6,10 +6,12 @@ The order of rows is the order of birth, and with it the order inside a phase.
 
 from . import (
     builder,
+    instigator,
     market_explorer,
     market_miner,
     moat_miner,
     pattern_learner,
+    researcher,
     risk_guardian,
     technical_analyst,
     trader,
@@ -63,14 +65,31 @@ KINDS: tuple[Kind, ...] = (
         "pattern_learner",
         pattern_learner.PatternLearner,
         pattern_learner.populate,
-        publishes=("mycelial-trade-ideas", "system-build-request"),
+        publishes=("mycelial-trade-ideas", "system-build-request", "pattern-validation-request"),
         subscribes=(
             "market-data:{pair}",
             "code-data:{language}",
             "govt-data:{region}",
             "logistics-data:{region}",
             "corp-data:{sector}",
+            "system-control",
+            "pattern-validation-result",
+            "pattern-narrative",
         ),
+    ),
+    Kind(
+        "deep_researcher",
+        researcher.Researcher,
+        researcher.populate,
+        publishes=("pattern-validation-result", "pattern-narrative"),
+        subscribes=("pattern-validation-request",),
+    ),
+    Kind(
+        "mycelial_instigator",
+        instigator.Instigator,
+        instigator.populate,
+        publishes=("system-control",),
+        subscribes=(),
     ),
     Kind(
         "trader",
@@ -98,7 +117,7 @@ KINDS: tuple[Kind, ...] = (
         builder.Builder,
         builder.populate,
         publishes=("system-deployment",),
-        subscribes=("prospecting-consensus", "system-build-request", "system-hibernation"),
+        subscribes=("prospecting-consensus", "system-build-request", "system-hibernation", "system-control"),
     ),
 )
 

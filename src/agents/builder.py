@@ -12,6 +12,7 @@ from ..core.messages import BuildRequest, ConsensusReached, Deployment, Hibernat
 from ..core.model import MycelialAgent, intervals, short
 from ..core.timeframes import DAY_MS
 from ..core.types import Decision, Pair, Scalar, Snapshot
+from .halts import HaltHeard
 from .market_explorer import TEAM, name_of
 from .world import World
 
@@ -36,6 +37,8 @@ class Builder(MycelialAgent):
         self._window_ms = intervals(self._rules.window_seconds, interval) * interval
         self._cooldown_ms = intervals(self._settings.cooldown_seconds, interval) * interval
         self._dedupe_ms = intervals(self._settings.request_dedupe_seconds, interval) * interval
+        self._halt = HaltHeard()
+        self._put_away = False
         self._consensus: list[ConsensusReached] = []
         self._requests: list[BuildRequest] = []
         self._leaving: list[Pair] = []
@@ -48,18 +51,23 @@ class Builder(MycelialAgent):
         self.hear("prospecting-consensus", self._on_consensus)
         self.hear("system-build-request", self._on_request)
         self.hear("system-hibernation", self._on_hibernation)
+        self.hear("system-control", self._halt.on_control)
         first = bootstrap_pairs(world)
         if first:
             self._bootstrap(first)
 
     def act(self, snapshot: Snapshot) -> None:
-        """Retire first, so that slots are free; then deploy what was agreed on; then answer requests."""
+        """Retire first, so that slots are free; then deploy what was agreed on; then answer requests.
+
+        While the run is halted nothing is deployed. In an emergency shutdown every team's knowledge is put away.
+        """
         if not self._world.nursery.founded:
             self._count_turnover(snapshot)
         unsaid, self._unsaid = self._unsaid, []
         for pair in unsaid:
             self._announce(pair, "bootstrap", "", snapshot.at)
         self._retire(snapshot.at)
+        self._prepare_for_the_end(snapshot.at)
         agreed, self._consensus = self._consensus, []
         for message in sorted(agreed, key=lambda one: (one.at, one.pair, one.team)):
             self._answer(message, snapshot.at)
@@ -130,6 +138,8 @@ class Builder(MycelialAgent):
             return "implausible_consensus"
         if pair in active:
             return "already_active"
+        if self._halt.reason:
+            return "halted"
         if at - self._changed_at.get(pair, at - self._cooldown_ms) < self._cooldown_ms:
             return "cool_down"
         return "capacity" if len(active) >= self._settings.max_active else ""
@@ -173,14 +183,37 @@ class Builder(MycelialAgent):
 
     def _retire(self, at: int) -> None:
         """Teams that cannot leave now are asked again at the next slice; until then they are whole."""
-        while self._leaving:
-            pair = self._leaving[0]
-            if pair in self._world.active:
+        leaving, self._leaving = self._leaving, []
+        for pair in leaving:
+            if pair not in self._world.active:
+                continue
+            try:
                 self._world.nursery.retire(pair)
-                self._world.figures.retired += 1
-                self._changed_at[pair] = at
-                self.model.note(Decision(at, "deployment", pair, reason="retired", source=self.name))
-            self._leaving.pop(0)
+            except AgentFault as error:
+                self._leaving.append(pair)
+                self._note_failure(pair, "retirement_failed", at, error)
+                continue
+            self._world.figures.retired += 1
+            self._changed_at[pair] = at
+            self._noted.pop(pair, None)
+            self.model.note(Decision(at, "deployment", pair, reason="retired", source=self.name))
+
+    def _prepare_for_the_end(self, at: int) -> None:
+        """In an emergency shutdown what every team knows is put away once; nobody leaves."""
+        if self._halt.emergency and not self._put_away:
+            for pair in self._world.active:
+                try:
+                    self._world.nursery.put_away(pair)
+                except AgentFault as error:
+                    self._note_failure(pair, "archive_failed", at, error)
+        self._put_away = self._halt.emergency
+
+    def _note_failure(self, pair: Pair, reason: str, at: int, error: AgentFault) -> None:
+        """A line for the record, once in a row for a pair and reason."""
+        if self._noted.get(pair) != reason:
+            self._noted[pair] = reason
+            told: dict[str, Scalar | list[str]] = {"outcome": "refused", "error": short(str(error))}
+            self.model.note(Decision(at, "deployment", pair, reason=reason, source=self.name, detail=told))
 
     def _refuse_tool(self, request: BuildRequest, at: int) -> None:
         """No source can be built at run time; that is said and counted, once in a while for each tool."""
@@ -203,6 +236,7 @@ class Builder(MycelialAgent):
             "asked_at": dict(self._asked_at),
             "noted": dict(self._noted),
             "leaving": list(self._leaving),
+            "halt": [self._halt.reason, self._halt.emergency, self._put_away],
             "unsaid": list(self._unsaid),
             "turnover": self._turnover.tolist(),
             "began": self._began,
@@ -213,6 +247,7 @@ class Builder(MycelialAgent):
         """Go on from `state`."""
         self._changed_at = {Pair(pair): at for pair, at in state["changed_at"].items()}
         self._asked_at, self._noted = dict(state["asked_at"]), dict(state["noted"])
+        self._halt.reason, self._halt.emergency, self._put_away = state["halt"]
         self._leaving, self._unsaid = list(state["leaving"]), list(state["unsaid"])
         self._turnover[:], self._began = state["turnover"], state["began"]
         figures = self._world.figures

@@ -70,11 +70,11 @@ class Colony:
         if settings.rank_window > np.iinfo(k.NARROW).max:
             raise ConfigError(f"learners.rank_window: at most {np.iinfo(k.NARROW).max}, the ranks are counted narrow")
         self._settings = settings
-        self._knobs = _knobs(settings, costs)
+        self._knobs = k.knobs_of(settings, costs)
         self._n_features, self._n_pairs, self._seed = n_features, n_pairs, seed
         self._depth = max(horizon.intervals for horizon in settings.horizons) + 1
         self._row_of: dict[str, int] = {}
-        self._parents: dict[str, str] = {}
+        self._named, self._parents = _nobody(_FIRST_ROWS), _nobody(_FIRST_ROWS)  # by row
         self._names: tuple[str, ...] = ()
         self._order: IntArray | None = None  # living rows by name; None after a birth or death
         self._grid: int | None = None
@@ -134,8 +134,7 @@ class Colony:
         counts = self._rows.counts[row]
         counts[[k.ALIVE, k.PAIR, k.HORIZON, k.GENERATION, k.MOAT]] = 1, pair_index, horizon, generation, moat
         self._row_of[name] = row
-        if parent is not None:
-            self._parents[name] = parent
+        self._named[row], self._parents[row] = name, parent or ""
         self._changed()
         return row
 
@@ -145,7 +144,7 @@ class Colony:
         for column, blank in self._blank_rows(1)._asdict().items():
             getattr(self._rows, column)[row] = blank[0]
         del self._row_of[name]
-        self._parents.pop(name, None)
+        self._named[row] = self._parents[row] = ""
         self._changed()
 
     def row_of(self, name: str) -> int:
@@ -181,7 +180,13 @@ class Colony:
 
     def adopt(self, parents: Mapping[str, str]) -> None:
         """Let the lineage follow: child to the one it learnt from. Names of the living, as sharing reports them."""
-        self._parents.update(parents)
+        for name, parent in parents.items():
+            self._parents[self.row_of(name)] = parent
+
+    def adopt_rows(self, parent: IntArray) -> None:
+        """The same by rows, (capacity,): below 0 where nobody learnt from anybody better."""
+        learnt = parent >= 0
+        self._parents[learnt] = self._named[parent[learnt]]
 
     def _changed(self) -> None:
         self._order = None
@@ -241,6 +246,7 @@ class Colony:
         )
 
     def _grow(self) -> None:
+        self._named, self._parents = (np.append(one, _nobody(one.size)) for one in (self._named, self._parents))
         rows, more = self._rows._asdict(), self._blank_rows(self.capacity)._asdict()
         self._rows = k.Rows(**{column: np.concatenate((rows[column], more[column])) for column in rows})
         self._work = _work(self.capacity, self._past.close.shape)
@@ -295,7 +301,7 @@ class Colony:
         idea; with enough on both, the side with more learners has it, and equal numbers cancel.
 
         `score` is the mean of the supporters' scores. `edge` is the sum of the supporters' calibrated edges over
-        their number n: since edge_i = (1 - 4/t_i^2) beta_i move_i, this weights each opinion by the strength of
+        their number n: since edge_i = (1 - min_t2 / t_i^2) beta_i move_i, this weights each opinion by the strength of
         its calibration and gives the rest of its weight to zero. An uncalibrated voice counts fully as zero, so
         one learner never carries more than 1/n of its own edge. Signed: negative for a sell idea. `horizon` is
         that of the supporter with the largest |edge|, the first name among equals. Raises InvariantError for a
@@ -329,8 +335,7 @@ class Colony:
 
     def parent_of(self, name: str) -> str | None:
         """The name of a living learner's parent, None for a founder. Raises NotFound for an unknown learner."""
-        self.row_of(name)
-        return self._parents.get(name)
+        return self._parents[self.row_of(name)] or None
 
     def policy_vectors(self) -> FloatArray:
         """What each learner would do, shape (learners, features), in the order of `names`.
@@ -344,10 +349,8 @@ class Colony:
 
     def state(self) -> ColonyState:
         """A copy of everything that the next steps depend on."""
-        living = {row: name for name, row in self._row_of.items()}
-        names = tuple(living.get(row, "") for row in range(self.capacity))
-        parents = tuple(self._parents.get(name, "") for name in names)
         arrays = {name: array.copy() for name, array in self._arrays().items()}
+        names, parents = tuple(self._named.tolist()), tuple(self._parents.tolist())
         return ColonyState(names, parents, self._grid, self._population, arrays)
 
     def restore(self, state: ColonyState) -> None:
@@ -366,33 +369,18 @@ class Colony:
         self._work = _work(self.capacity, self._past.close.shape)
         self._seen_at = copies["seen_at"]
         self._row_of = {name: row for row, name in enumerate(state.names) if name}
-        self._parents = {name: parent for name, parent in zip(state.names, state.parents, strict=True) if parent}
+        self._named, self._parents = np.array(state.names, dtype=object), np.array(state.parents, dtype=object)
         self._grid, self._population, self._order = state.grid, state.population, None
 
     def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         return {**self._rows._asdict(), **self._past._asdict(), "seen_at": self._seen_at}
 
 
+def _nobody(capacity: int) -> npt.NDArray[np.object_]:
+    return np.full(capacity, "", dtype=object)
+
+
 def _work(capacity: int, moved: tuple[int, int]) -> k.Work:
     """Scratch of a step, kept between steps because making it costs more than using it."""
     slot, outcome = np.zeros((2, capacity), dtype=np.int64)
     return k.Work(slot, outcome, np.zeros(moved), np.zeros((capacity, k.CLASSES)))
-
-
-def _knobs(settings: Learners, costs: Costs) -> FloatArray:
-    knobs = k.Knobs(
-        clip=settings.feature_clip,
-        flat_min=settings.flat_min,
-        flat_max=settings.flat_max,
-        round_trip=costs.round_trip,
-        side_cost=float(costs.per_side),
-        rate_floor=settings.learning_rate_floor,
-        rate_halving=settings.learning_rate_halving,
-        rank_warmup=settings.rank_warmup,
-        memory=settings.calibration_memory,
-        min_t2=settings.calibration_min_t2,
-        silence_profit=settings.silence_profit_ratio,
-        silence_trades=settings.silence_min_trades,
-        voice_profit=settings.voice_profit_ratio,
-    )
-    return np.array(knobs, dtype=np.float64)

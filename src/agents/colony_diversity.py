@@ -15,11 +15,11 @@ class Likeness(msgspec.Struct, frozen=True):
     """How alike a set of policies is.
 
     `contagion`: share of the learners that have learnt anything (a policy that is not all zero) whose policy points
-    the way of one of them, the `medoid` (its place; None where there are too few). `members` are their places.
+    the way of one of them, the `medoid` (its place); both None where too few have. `members` are their places.
     `diversity`: mean cosine distance over all pairs of policies, in [0, 2]; NaN with fewer than two.
     """
 
-    contagion: float
+    contagion: float | None
     diversity: float
     medoid: int | None
     members: tuple[int, ...]
@@ -30,11 +30,11 @@ def likeness(policies: FloatArray, similarity: float, least: int) -> Likeness:
 
     The group of a learner is everybody as near to it as that, itself included, so no chain of small steps makes one
     group of two ends; among equals the first is the medoid. Below `least` learners that have learnt anything the
-    contagion is 0. No BLAS: sums run in the order of the features.
+    contagion is not known (None). No BLAS: sums run in the order of the features.
     """
     units, places = _directions(policies)
     if places.size < least or places.size == 0:
-        return Likeness(0.0, diversity(policies), None, ())
+        return Likeness(None, diversity(policies), None, ())
     near = _cosines(units) >= similarity
     medoid = int(np.argmax(near.sum(axis=1)))
     members = tuple(places[near[medoid]].tolist())

@@ -116,7 +116,11 @@ def _forget(numbers: FloatArray, counts: IntArray, slots: IntArray, grid: int, m
 
 @compiled
 def _calibrate(numbers: FloatArray, row: int, horizon: int, predicted: float, realised: float) -> None:
-    """Regression through zero of realised on predicted; t^2 = (n/h - 1) r^2 / (1 - r^2), outcomes overlap h-fold."""
+    """Regression through zero of realised on predicted; t^2 = (n/h - 1) r^2 / (1 - r^2), outcomes overlap h-fold.
+
+    Both in volatilities at the time of the guess, the outcome clipped as features are: in log returns the wild days
+    would weigh most and make t^2 several times too large on noise, and one bad price would silence a pair for months.
+    """
     numbers[row, SXX] += predicted * predicted
     numbers[row, SXY] += predicted * realised
     numbers[row, SYY] += realised * realised
@@ -158,7 +162,8 @@ def _judge(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work) -> None:
         numbers[row, LOSS] -= math.log(max(guesses[row, slot, outcome], SMALLEST))
         numbers[row, BASE_LOSS] -= math.log(guesses[row, slot, GUESS_BASE + outcome])
         numbers[row, SEEN + outcome] += 1.0
-        _calibrate(numbers, row, horizon, guesses[row, slot, GUESS_MOVE], realised)
+        came = min(max(realised / sigma, -knobs.clip), knobs.clip)
+        _calibrate(numbers, row, horizon, guesses[row, slot, GUESS_MOVE] / sigma, came)
 
 
 @compiled

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from ..core.config import Costs, Learners
 from ..core.types import BoolArray, FloatArray, IntArray, Scalar
 
 NarrowArray = npt.NDArray[np.int16]
@@ -168,3 +169,23 @@ def readable(numbers: FloatArray, counts: IntArray) -> dict[str, Scalar | None]:
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def knobs_of(settings: Learners, costs: Costs) -> FloatArray:
+    """The settings that the loops need, in the order of `Knobs`."""
+    knobs = Knobs(
+        clip=settings.feature_clip,
+        flat_min=settings.flat_min,
+        flat_max=settings.flat_max,
+        round_trip=costs.round_trip,
+        side_cost=float(costs.per_side),
+        rate_floor=settings.learning_rate_floor,
+        rate_halving=settings.learning_rate_halving,
+        rank_warmup=settings.rank_warmup,
+        memory=settings.calibration_memory,
+        min_t2=settings.calibration_min_t2,
+        silence_profit=settings.silence_profit_ratio,
+        silence_trades=settings.silence_min_trades,
+        voice_profit=settings.voice_profit_ratio,
+    )
+    return np.array(knobs, dtype=np.float64)

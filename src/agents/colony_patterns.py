@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 
 import msgspec
 import numpy as np
@@ -65,14 +66,15 @@ def decay(age_intervals: float, lifetime_intervals: float) -> float:
     return max(0.0, 1.0 - age_intervals / lifetime_intervals)
 
 
-def patterns(colony: Colony, settings: PatternSettings, now: int) -> Archive:
+def patterns(colony: Colony, settings: PatternSettings, now: int, among: Collection[str] | None = None) -> Archive:
     """The patterns worth archiving at grid `now`, at most one a learner; what is returned counts as archived.
 
-    No pattern is archived twice. Value = 100 x score x decay(age since seen). Call it every `archive_every_intervals`.
+    Of all learners, or of those named `among` alone. No pattern is archived twice. Value = 100 x score x decay(age
+    since seen). Call it every `archive_every_intervals`.
     """
     gain, varied = skill(colony, settings.min_outcomes), _varied(colony.past)
     candidates, rejected = [], Counter[str]()
-    for name in colony.names:
+    for name in colony.names if among is None else [name for name in colony.names if name in among]:
         row = colony.row_of(name)
         found = _candidate(colony, name, row, settings, now)
         reason = _refusal(colony, row, found, settings, gain, varied)

@@ -166,7 +166,7 @@ def _share(colony: Colony, links: Links, settings: Sharing, haven: Haven, asked:
     arguments += [links.start, links.to, took, parent]
     _share_rows(*arguments)
     shared = Shared(colony.grid, links, took, parent)
-    colony.adopt(shared.parents())
+    colony.adopt_rows(parent)
     return shared
 
 
@@ -230,11 +230,12 @@ def _sound(counts: IntArray, weights: FloatArray) -> BoolArray:
     sound = np.zeros(counts.shape[0], dtype=np.bool_)
     for row in range(counts.shape[0]):
         if counts[row, k.ALIVE] and not counts[row, k.FAULTY]:
-            amount = 0.0
-            for kind in range(k.CLASSES):
-                for index in range(weights.shape[2]):
-                    amount += abs(weights[row, kind, index])
-            sound[row] = math.isfinite(amount)
+            down, flat, up = 0.0, 0.0, 0.0  # three sums side by side: each waits for itself alone
+            for index in range(weights.shape[2]):
+                down += abs(weights[row, k.DOWN, index])
+                flat += abs(weights[row, k.FLAT, index])
+                up += abs(weights[row, k.UP, index])
+            sound[row] = math.isfinite(down + flat + up)
     return sound
 
 

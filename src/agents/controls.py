@@ -14,11 +14,14 @@ import numpy as np
 from ..core.config import Controls, Learners
 from ..core.errors import DataError, InvariantError
 from ..core.randomness import generator_for
-from ..core.types import BoolArray, FloatArray, IntArray, Side, Snapshot
+from ..core.types import BoolArray, FloatArray, Idea, IntArray, Side, Snapshot
 from .colony_layout import EMPTY, compiled
 from .colony_votes import SwarmIdea
 
-_SXX, _SXY, _SYY, _WEIGHT, _SUMS = range(5)
+_SXX, _SXY, _SYY, _WEIGHT = range(4)
+_SUMS = 4
+_BLOCK = 256
+"""Intervals that share a stream of noise: the layout of a derivation, not a tunable."""
 
 
 class Control:
@@ -36,6 +39,7 @@ class Control:
             raise InvariantError("controls.horizons: each must be at least 1")
         self._settings, self._learners = settings, learners
         self._n_features, self._n_pairs, self._seed = n_features, n_pairs, seed
+        self._horizons = np.array(settings.horizons, dtype=np.int64)
         depth, kinds = max(settings.horizons) + 1, len(settings.horizons)
         self._kept: dict[str, Any] = {
             "at": np.full(depth, EMPTY, dtype=np.int64),
@@ -45,7 +49,7 @@ class Control:
             "said": np.full((depth, n_pairs, kinds), np.nan),
             "sums": np.zeros((kinds, _SUMS)),
             "judged": np.full(kinds, EMPTY, dtype=np.int64),
-            "ranks": np.full((learners.rank_window, n_pairs, kinds), np.nan),
+            "ranks": np.full((n_pairs, kinds, learners.rank_window), np.nan),
             "ranked": np.zeros((n_pairs, kinds), dtype=np.int64),
         }
 
@@ -55,19 +59,32 @@ class Control:
         An idea needs a score of at least `learners.entry_score` after `rank_warmup` predictions of the pair. Pairs
         without a bar, volatility or all features abstain.
         """
-        kept, grid = self._kept, snapshot.grid
-        clip = self._learners.feature_clip
-        features = np.clip(np.where(np.isfinite(snapshot.features), snapshot.features, np.nan), -clip, clip)
-        for place, horizon in enumerate(self._settings.horizons):
-            self._judge(snapshot, place, horizon)
-        sound = snapshot.fresh & np.isfinite(snapshot.close) & (snapshot.close > 0.0) & (snapshot.volatility > 0.0)
-        sound &= ~np.isnan(features).any(axis=1)
-        said = self.predict(features, sound, grid)
+        kept, learners, grid = self._kept, self._learners, snapshot.grid
+        targets, elapsed = _judge(
+            snapshot.fresh, snapshot.close, grid, self._horizons, kept["at"], kept["close"], kept["volatility"],
+            kept["said"], kept["sums"], kept["judged"], learners.calibration_memory,
+        )  # fmt: skip
+        for place, since in enumerate(elapsed.tolist()):
+            if since:
+                slot = (grid - self._settings.horizons[place]) % kept["at"].size
+                self.learn(kept["features"][slot], targets[place], place, since)
         slot = grid % kept["at"].size
-        kept["at"][slot], kept["features"][slot], kept["said"][slot] = grid, features, said
-        kept["close"][slot] = np.where(sound, snapshot.close, np.nan)
-        kept["volatility"][slot] = np.where(sound, snapshot.volatility, np.nan)
+        features = kept["features"][slot]
+        sound = _look(
+            snapshot.fresh, snapshot.close, snapshot.volatility, snapshot.features, learners.feature_clip, features,
+            kept["close"][slot], kept["volatility"][slot],
+        )  # fmt: skip
+        said = self.predict(features, sound, grid)
+        kept["at"][slot], kept["said"][slot] = grid, said
         return self._speak(said, snapshot)
+
+    def ideas(self, snapshot: Snapshot) -> list[Idea]:
+        """`step` in the words of a book: the edge of a sell idea is what it says the price will fall by."""
+        pairs = snapshot.pairs
+        return [
+            Idea(pairs[one.pair_index], one.side, snapshot.at, one.score, one.learners, abs(one.edge), one.horizon)
+            for one in self.step(snapshot)
+        ]
 
     def predict(self, features: FloatArray, sound: BoolArray, grid: int) -> FloatArray:
         """Expected moves in volatilities, (pairs, horizons); NaN where `sound` is False or nothing is known yet."""
@@ -78,46 +95,30 @@ class Control:
         on, `target` (pairs,) in volatilities, NaN for none.
         """
 
-    def _judge(self, snapshot: Snapshot, place: int, horizon: int) -> None:
-        kept, made = self._kept, snapshot.grid - horizon
-        slot = made % kept["at"].size
-        if kept["at"][slot] != made:
-            return
-        now = np.where(snapshot.fresh, snapshot.close, np.nan)
-        target = _targets(kept["close"][slot], now, kept["volatility"][slot], float(horizon))
-        if not np.isfinite(target).any():
-            return
-        # Windows count time, not bars.
-        elapsed = 1 if kept["judged"][place] == EMPTY else snapshot.grid - int(kept["judged"][place])
-        kept["judged"][place] = snapshot.grid
-        faded = math.pow(self._learners.calibration_memory, elapsed)
-        _calibrate(kept["sums"][place], kept["said"][slot, :, place], target, faded)
-        self.learn(kept["features"][slot], target, place, elapsed)
-
     def _speak(self, said: FloatArray, snapshot: Snapshot) -> list[SwarmIdea]:
-        kept, learners, ideas = self._kept, self._learners, []
-        scores = _ranked(kept["ranks"], kept["ranked"], said, learners.rank_warmup)
-        for pair in np.flatnonzero(np.any(scores >= learners.entry_score, axis=1)).tolist():
-            options = []
-            for place, horizon in enumerate(self._settings.horizons):
-                if scores[pair, place] >= learners.entry_score and said[pair, place] != 0.0:
-                    move = said[pair, place] * snapshot.volatility[pair] * math.sqrt(horizon)
-                    options.append((self.trust(place, horizon) * move, float(scores[pair, place]), move, horizon))
-            if options:
-                edge, score, move, horizon = max(options, key=lambda option: abs(option[0]))
-                side = Side.BUY if move > 0.0 else Side.SELL
-                ideas.append(SwarmIdea(pair, side, score, float(edge), horizon, (self.name,)))
-        return ideas
+        kept, learners = self._kept, self._learners
+        trusts = np.array([self.trust(place, horizon) for place, horizon in enumerate(self._settings.horizons)])
+        place, score, edge = _chosen(
+            kept["ranks"], kept["ranked"], said, snapshot.volatility, self._horizons, trusts, learners.rank_warmup,
+            learners.entry_score,
+        )  # fmt: skip
+        horizons, speakers = self._settings.horizons, (self.name,)
+        rows = zip(place.tolist(), said.tolist(), score.tolist(), edge.tolist(), strict=True)
+        return [
+            SwarmIdea(pair, Side.BUY if moves[best] > 0.0 else Side.SELL, points, own, horizons[best], speakers)
+            for pair, (best, moves, points, own) in enumerate(rows)
+            if best >= 0
+        ]
 
     def trust(self, place: int, horizon: int) -> float:
         """beta (1 - min_t2 / t^2) of a horizon's calibration, 0 where reversed or not significant."""
-        sums, least = self._kept["sums"][place], self._learners.calibration_min_t2
-        freedom = sums[_WEIGHT] / horizon - 1.0
-        if freedom <= 0.0 or sums[_SXX] <= 0.0 or sums[_SYY] <= 0.0 or sums[_SXY] <= 0.0:
+        sxx, sxy, syy, weight = self._kept["sums"][place].tolist()
+        least, freedom = self._learners.calibration_min_t2, weight / horizon - 1.0
+        if freedom <= 0.0 or sxx <= 0.0 or syy <= 0.0 or sxy <= 0.0:
             return 0.0
-        explained = min(sums[_SXY] ** 2 / (sums[_SXX] * sums[_SYY]), 1.0 - 2.0**-52)
+        explained = min(sxy**2 / (sxx * syy), 1.0 - 2.0**-52)
         t2 = freedom * explained / (1.0 - explained)
-        return float(sums[_SXY] / sums[_SXX] * (1.0 - least / t2)) if t2 > least else 0.0
+        return float(sxy / sxx * (1.0 - least / t2)) if t2 > least else 0.0
 
     def state(self) -> dict[str, Any]:
         """A copy of everything that the next steps depend on."""
@@ -148,19 +149,23 @@ class PooledRidge(Control):
             "solved": np.full(kinds, EMPTY, dtype=np.int64),
         }
 
+    def trust(self, place: int, horizon: int) -> float:
+        """1: least squares are calibrated already, and the penalty is what shrinks them. A t-test on top would let no
+        weak effect through, and a rival that never speaks is no rival."""
+        return 1.0
+
     def learn(self, features: FloatArray, target: FloatArray, place: int, elapsed: int) -> None:
         """Add one interval's outcomes to the sums, which fade by `ridge_memory` an interval."""
         kept = self._kept
         memory = math.pow(self._settings.ridge_memory, elapsed)
-        kept["outcomes"][place] = kept["outcomes"][place] * memory + float(np.count_nonzero(np.isfinite(target)))
-        _add_outcomes(kept["moments"][place], kept["products"][place], features, target, memory)
+        known = _add_outcomes(kept["moments"][place], kept["products"][place], features, target, memory)
+        kept["outcomes"][place] = kept["outcomes"][place] * memory + known
 
     def predict(self, features: FloatArray, sound: BoolArray, grid: int) -> FloatArray:
         """The newest solution's."""
         kept, every = self._kept, self._settings.ridge_every_intervals
-        for place in range(len(self._settings.horizons)):
-            due = kept["solved"][place] // every != grid // every
-            if due and kept["outcomes"][place] >= self._settings.min_outcomes:
+        for place, solved in enumerate(kept["solved"].tolist()):
+            if solved // every != grid // every and kept["outcomes"][place] >= self._settings.min_outcomes:
                 penalty = self._settings.ridge_penalty
                 kept["weights"][place] = ridge(kept["moments"][place], kept["products"][place], penalty)
                 kept["solved"][place] = grid
@@ -168,19 +173,27 @@ class PooledRidge(Control):
 
 
 class NoiseLearner(Control):
-    """Normal numbers, a stream for each interval: what the pipeline makes of an opinion without content."""
+    """Normal numbers, a stream for each block of intervals: what the pipeline makes of an opinion without content."""
 
     name = "control-noise"
+    _block = EMPTY
+    _drawn: FloatArray = np.empty(0)
 
     def predict(self, features: FloatArray, sound: BoolArray, grid: int) -> FloatArray:
         """Of unit variance; the same at the same grid in any run of this seed."""
-        shape = (sound.size, len(self._settings.horizons))
-        drawn = generator_for(self._seed, f"{self.name}:{grid}").standard_normal(shape)
-        return np.asarray(np.where(sound[:, None], drawn, np.nan))
+        block, row = divmod(grid, _BLOCK)
+        if block != self._block:
+            shape = (_BLOCK, sound.size, len(self._settings.horizons))
+            self._drawn = generator_for(self._seed, f"{self.name}:{block}").standard_normal(shape)
+            self._block = block
+        return np.where(sound[:, None], self._drawn[row], np.nan)
 
 
 def ridge(moments: FloatArray, products: FloatArray, penalty: float) -> FloatArray:
-    """Weights w with (moments + penalty I) w = products, by Cholesky in one fixed order of sums. `penalty` > 0."""
+    """Weights w with (moments + penalty I) w = products, by Cholesky in one fixed order of sums. `penalty` > 0.
+
+    Of the symmetric `moments` only the lower triangle is read.
+    """
     return np.asarray(_solved(np.ascontiguousarray(moments), np.ascontiguousarray(products), penalty))
 
 
@@ -206,12 +219,71 @@ def _solved(moments: FloatArray, products: FloatArray, penalty: float) -> FloatA
 
 
 @compiled
-def _targets(then: FloatArray, now: FloatArray, volatility: FloatArray, horizon: float) -> FloatArray:
-    target = np.full(then.shape[0], math.nan)
-    for pair in range(then.shape[0]):
-        if then[pair] > 0.0 and now[pair] > 0.0 and volatility[pair] > 0.0:
-            target[pair] = math.log(now[pair] / then[pair]) / (volatility[pair] * math.sqrt(horizon))
-    return target
+def _judge(
+    fresh: BoolArray, close: FloatArray, grid: int, horizons: IntArray, at: IntArray, then: FloatArray,
+    volatility: FloatArray, said: FloatArray, sums: FloatArray, judged: IntArray, memory: float,
+) -> tuple[FloatArray, IntArray]:  # fmt: skip
+    """Moves (horizons, pairs) in volatilities that are known now, NaN for none, into the calibration of what was said.
+
+    Also the intervals since the last outcome of each horizon, 0 where none is known now: windows count time, not bars.
+    """
+    targets, elapsed = np.full((horizons.size, fresh.size), math.nan), np.zeros_like(horizons)
+    for place in range(horizons.size):
+        made = grid - horizons[place]
+        slot = made % at.size
+        if at[slot] != made:
+            continue
+        target, root, known = targets[place], math.sqrt(float(horizons[place])), 0
+        for pair in range(fresh.size):
+            if fresh[pair] and then[slot, pair] > 0.0 and close[pair] > 0.0 and volatility[slot, pair] > 0.0:
+                move = math.log(close[pair] / then[slot, pair]) / (volatility[slot, pair] * root)
+                if math.isfinite(move):
+                    target[pair] = move
+                    known += 1
+        if known > 0:
+            elapsed[place] = 1 if judged[place] == EMPTY else grid - judged[place]
+            judged[place] = grid
+            _calibrate(sums[place], said[slot, :, place], target, math.pow(memory, float(elapsed[place])))
+    return targets, elapsed
+
+
+@compiled
+def _look(
+    fresh: BoolArray, close: FloatArray, volatility: FloatArray, features: FloatArray, clip: float,
+    kept_features: FloatArray, kept_close: FloatArray, kept_volatility: FloatArray,
+) -> BoolArray:  # fmt: skip
+    """Keep what is predicted on, clipped, NaN where it is not finite; the pairs (pairs,) of which all is known."""
+    sound = np.empty(fresh.size, np.bool_)
+    for pair in range(fresh.size):
+        good = fresh[pair] and math.isfinite(close[pair]) and close[pair] > 0.0 and volatility[pair] > 0.0
+        for index in range(features.shape[1]):
+            value = features[pair, index]
+            if math.isfinite(value):
+                kept_features[pair, index] = min(max(value, -clip), clip)
+            else:
+                kept_features[pair, index], good = math.nan, False
+        sound[pair] = good
+        kept_close[pair] = close[pair] if good else math.nan
+        kept_volatility[pair] = volatility[pair] if good else math.nan
+    return sound
+
+
+@compiled
+def _chosen(
+    ranks: FloatArray, ranked: IntArray, said: FloatArray, volatility: FloatArray, horizons: IntArray,
+    trusts: FloatArray, warmup: int, entry: float,
+) -> tuple[IntArray, FloatArray, FloatArray]:  # fmt: skip
+    """The place of each pair's horizon of the largest |edge|, the first of equals, -1 for silence; score and edge."""
+    scores = _ranked(ranks, ranked, said, warmup)
+    place, score, edge = np.full(said.shape[0], -1), np.zeros(said.shape[0]), np.zeros(said.shape[0])
+    for pair in range(said.shape[0]):
+        for kind in range(said.shape[1]):
+            if not scores[pair, kind] >= entry or said[pair, kind] == 0.0:
+                continue
+            own = trusts[kind] * (said[pair, kind] * volatility[pair] * math.sqrt(float(horizons[kind])))
+            if place[pair] < 0 or abs(own) > abs(edge[pair]):
+                place[pair], score[pair], edge[pair] = kind, scores[pair, kind], own
+    return place, score, edge
 
 
 @compiled
@@ -231,19 +303,19 @@ def _calibrate(sums: FloatArray, said: FloatArray, target: FloatArray, memory: f
 @compiled
 def _ranked(ranks: FloatArray, ranked: IntArray, said: FloatArray, warmup: int) -> FloatArray:
     """Mid-rank of |said| among a pair's predictions before it, NaN during the warm-up; then keep it."""
-    window = ranks.shape[0]
+    window = ranks.shape[2]
     scores = np.full(said.shape, math.nan)
     for pair in range(said.shape[0]):
         for place in range(said.shape[1]):
-            value, filled = abs(said[pair, place]), min(ranked[pair, place], window)
+            value, own, filled = abs(said[pair, place]), ranks[pair, place], min(ranked[pair, place], window)
             if not math.isfinite(value):
                 continue
             if filled >= warmup:
                 twice = 0
                 for index in range(filled):
-                    twice += (ranks[index, pair, place] < value) + (ranks[index, pair, place] <= value)
+                    twice += int(own[index] < value) + int(own[index] <= value)
                 scores[pair, place] = 0.5 * twice / filled
-            ranks[ranked[pair, place] % window, pair, place] = value
+            own[ranked[pair, place] % window] = value
             ranked[pair, place] += 1
     return scores
 
@@ -251,16 +323,24 @@ def _ranked(ranks: FloatArray, ranked: IntArray, said: FloatArray, warmup: int) 
 @compiled
 def _add_outcomes(
     moments: FloatArray, products: FloatArray, features: FloatArray, target: FloatArray, memory: float
-) -> None:
-    moments *= memory
-    products *= memory
+) -> int:
+    """Fade and add; of the moments the lower triangle, which is all that `ridge` reads. How many targets there are."""
+    known = 0
+    for row in range(products.size):
+        products[row] *= memory
+        for column in range(row + 1):
+            moments[row, column] *= memory
     for pair in range(target.shape[0]):
         if not math.isfinite(target[pair]):
             continue
-        for row in range(features.shape[1]):
-            products[row] += features[pair, row] * target[pair]
-            for column in range(features.shape[1]):
-                moments[row, column] += features[pair, row] * features[pair, column]
+        known += 1
+        own = features[pair]
+        for row in range(own.size):
+            value = own[row]
+            products[row] += value * target[pair]
+            for column in range(row + 1):
+                moments[row, column] += value * own[column]
+    return known
 
 
 @compiled

@@ -36,6 +36,7 @@ REASONS = tuple(f"{total}/{POINTS}" for total in range(POINTS + 1))
 """What a vote says of itself."""
 
 _COUPLES = list(combinations(range(TEAM), 2))
+_ONE, _OTHER = (list(members) for members in zip(*_COUPLES, strict=True))
 
 
 def name_of(team: str, team_id: int) -> str:
@@ -139,10 +140,10 @@ class ExplorerTeams:
         return moat_points(weights.T, self._settings)
 
     def _compare(self, votes: Any, known: Any) -> None:
-        for couple, (one, other) in enumerate(_COUPLES):
-            both = known[one] & known[other]
-            self._same[:, couple, 0] += np.count_nonzero((votes[:, one] == votes[:, other]) & both, axis=1)
-            self._same[:, couple, 1] += np.count_nonzero(both)
+        both = known[_ONE] & known[_OTHER]
+        equal = (votes[:, _ONE] == votes[:, _OTHER]) & both
+        self._same[:, :, 0] += equal.sum(axis=2)
+        self._same[:, :, 1] += both.sum(axis=1)
         self._show()
 
     def _show(self) -> None:

@@ -31,15 +31,15 @@ class MarketMiner(DataEngineerBase):
     def fetch(self, snapshot: Snapshot) -> Reading | None:
         """The pair's bar of this slice; None when it has none."""
         i = self._index
-        if not snapshot.fresh[i] or snapshot.bars is None:
+        if snapshot.bars is None or not snapshot.fresh[i]:
             return None
         values = {
-            "close": float(snapshot.close[i]),
-            "high": float(snapshot.bars.high[i]),
-            "low": float(snapshot.bars.low[i]),
-            "RSI": float(snapshot.indicators[i, _RSI]),
-            "ATR": float(snapshot.indicators[i, _ATR]),
-            "MOM": float(snapshot.features[i, _MOM]),
+            "close": snapshot.close.item(i),
+            "high": snapshot.bars.high.item(i),
+            "low": snapshot.bars.low.item(i),
+            "RSI": snapshot.indicators.item(i, _RSI),
+            "ATR": snapshot.indicators.item(i, _ATR),
+            "MOM": snapshot.features.item(i, _MOM),
         }
         return Reading(snapshot.at, values)
 

@@ -78,7 +78,7 @@ class Nursery:
         self._founded = tuple(pairs)
         for bear in self._founders:
             bear(pairs)
-        self._tell()
+        self.tell()
 
     def deploy(self, pair: Pair) -> tuple[str, ...]:
         """Bear a pair's team and return its names; AgentFault when one could not be born, and then nobody was."""
@@ -90,7 +90,7 @@ class Nursery:
             for deploy in self._deploys:
                 born.extend(agent.name for agent in deploy(pair))
             self._active[pair] = tuple(born)
-            self._tell()
+            self.tell()
             if pair in self._retired:
                 for call in self._reviving:
                     call(pair, born)
@@ -103,21 +103,28 @@ class Nursery:
     def retire(self, pair: Pair) -> tuple[str, ...]:
         """Let a pair's team leave with everything and return its names.
 
-        What it knew is put away first: a failure there leaves the team as it was. InvariantError for a pair without
-        a team.
+        What it knew is put away first: a failure there leaves the team as it was (AgentFault). InvariantError for a
+        pair without a team.
         """
         if pair not in self._active:
             raise InvariantError(f"{pair} has no team")
         names = self._active[pair]
         agents = [self._model.member(name) for name in names]
-        for call in self._retiring:
-            call(pair, names)
+        self.put_away(pair)
         for agent in agents:
             agent.remove()
         del self._active[pair]
         self._retired[pair] = None
-        self._tell()
+        self.tell()
         return names
+
+    def put_away(self, pair: Pair) -> None:
+        """Put away what a pair's team knows, while nobody leaves; AgentFault when that cannot be done."""
+        for call in self._retiring:
+            try:
+                call(pair, self._active[pair])
+            except Exception as error:  # whatever a kind did wrong; it is reported as a fault
+                raise AgentFault(f"{pair}: cannot be put away: {type(error).__name__}: {error}") from error
 
     def replaced(self, old: str, new: str) -> None:
         """A member of a team gave its place to another, which leaves with the team from now on."""
@@ -132,9 +139,10 @@ class Nursery:
                 agent.remove()
             else:  # it was refused at the door: its name belongs to somebody else
                 mesa.Agent.remove(agent)
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Somebody was born or died: all who follow that are told."""
         for call in self._changed:
             call()
 
@@ -159,4 +167,4 @@ class Nursery:
                 self.deploy(pair)
         self._active = wanted
         self._retired = dict.fromkeys(map(Pair, state["retired"]))
-        self._tell()
+        self.tell()

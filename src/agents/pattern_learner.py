@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 
 from ..core.config import Sharing
+from ..core.errors import InvariantError
+from ..core.lines import ENGINE
 from ..core.market import FEATURE_INDEX, FEATURES
-from ..core.messages import MycelialIdea
+from ..core.messages import Control, Message, MycelialIdea
 from ..core.moats import MOATS
-from ..core.model import MycelialAgent, MycelialModel
-from ..core.types import Pair, Scalar, Side, Snapshot
+from ..core.model import MycelialAgent, MycelialModel, short
+from ..core.types import CommandKind, Decision, Pair, Scalar, Side, Snapshot
 from . import colony_layout as k
 from .colony import Colony, ColonyState, SwarmIdea
+from .colony_evolution import bear
+from .haven import Watch
 from .heard import MOAT_PATTERNS, Heard, HeardMoats
+from .homes import HOMES
+from .learner_society import Society, successor_of
+from .pattern_archive import PatternArchive
+from .silence import SwarmWatch
+from .team_archive import TeamArchive
 from .wants import Wants
 from .world import World
 
-HOMES = ("market", *MOATS)
-"""The moats that learners belong to; their place is the number that the colony keeps."""
+INSTIGATOR = "mycelial_instigator"
+"""The kind whose members may tell learners to share."""
 
 
 class PatternLearner(MycelialAgent):
@@ -30,15 +39,21 @@ class PatternLearner(MycelialAgent):
 
     kind: ClassVar[str] = "pattern_learner"
 
-    def __init__(self, model: MycelialModel, name: str, pair: Pair, horizon: str, colony: Colony) -> None:
+    def __init__(
+        self, model: MycelialModel, name: str, pair: Pair, horizon: str, colony: Colony, interest: Mapping[str, float]
+    ) -> None:
         super().__init__(model, name)
         self.pair = pair
         self.horizon = horizon
         self._colony = colony
+        self._interest = interest
 
     def view(self) -> dict[str, Scalar | None]:
-        """Its numbers, to be read by people."""
-        return self._colony.view(self._colony.row_of(self.name))
+        """Its numbers, to be read by people; `interestingness` in [0, 100] as of the last archive."""
+        return self._colony.view(self._colony.row_of(self.name)) | {
+            "interestingness": self._interest.get(self.name),
+            "parent": self._colony.parent_of(self.name),
+        }
 
     @property
     def neighbours(self) -> list[str]:
@@ -68,11 +83,21 @@ class LearnerCollective:
         world.model.bus.subscribe("market-data:*", self._heard.on_market_data, self.name)
         for pattern in MOAT_PATTERNS:
             world.model.bus.subscribe(pattern, self._moats.on_moat_data, self.name)
+        self._archive = PatternArchive(world, colony)
+        self._teams = TeamArchive(world, colony, self._archive)
+        self._society = Society(world, colony, self._edges_now, self._succeed)
+        world.society = self._society
+        world.model.bus.subscribe("pattern-narrative", self._archive.on_narrative, self.name)
+        world.model.bus.subscribe("pattern-validation-result", self._archive.on_result, self.name)
+        world.model.bus.subscribe("system-control", self._on_control, self.name)
         world.model.add_actor(self)
         world.model.keep(self)
+        self._watch = SwarmWatch(world.model, len(world.pairs), world.settings.learners.min_learners)
         world.nursery.on_founded(self.found)
         world.nursery.teach(self.deploy)
         world.nursery.on_change(self.lay_network)
+        world.nursery.on_retiring(self._teams.put_away)
+        world.nursery.on_reviving(self._teams.bring_back)
 
     def found(self, pairs: Sequence[Pair]) -> None:
         """The learners of the standard swarm, moat by moat, spread over these pairs and the horizons in turn."""
@@ -95,6 +120,11 @@ class LearnerCollective:
         """Lay the network anew; it depends on who lives, not on the order of births."""
         learners = sorted(self._learners(), key=lambda one: one.name)
         self._model.connect([one.name for one in learners], _edges(learners, self._world.settings.sharing))
+        self._society.network_changed()
+
+    def _edges_now(self) -> Iterable[tuple[str, str]]:
+        edges: Iterable[tuple[str, str]] = self._model.topology.G.edges
+        return edges
 
     def _learners(self) -> list[PatternLearner]:
         return [agent for agent in self._model.members() if isinstance(agent, PatternLearner)]
@@ -102,10 +132,27 @@ class LearnerCollective:
     def _bear(self, name: str, pair: Pair, horizon: str, moat: str) -> PatternLearner:
         """A row and its view, or neither."""
         intervals = {one.name: one.intervals for one in self._world.settings.learners.horizons}[horizon]
-        always_in = [FEATURE_INDEX[moat]] if moat in MOATS else []
-        self._colony.born(name, self._pairs.index(pair), intervals, always_in, moat=HOMES.index(moat))
+        self._colony.born(name, self._pairs.index(pair), intervals, _always_in(moat), moat=HOMES.index(moat))
+        return self._seen(name, pair, horizon)
+
+    def _succeed(self, loser: str, parent: str) -> str:
+        """A child of `parent` takes the loser's place: its pair, its horizon and its seat in the team."""
+        old, name = self._model.member(loser), successor_of(loser)
+        if not isinstance(old, PatternLearner):
+            raise InvariantError(f"{loser} is a learner of the colony and none of the swarm")
+        moat = HOMES[int(self._colony.rows.counts[self._colony.row_of(parent), k.MOAT])]
+        horizon = int(self._colony.rows.counts[self._colony.row_of(loser), k.HORIZON])
+        old.remove()
+        place = self._pairs.index(old.pair)
+        bear(self._colony, name, place, horizon, parent, self._world.settings.evolution, _always_in(moat))
+        self._seen(name, old.pair, old.horizon)
+        self._world.nursery.replaced(loser, name)
+        return name
+
+    def _seen(self, name: str, pair: Pair, horizon: str) -> PatternLearner:
+        """The view of a row; without it the row is given up."""
         try:
-            return PatternLearner(self._model, name, pair, horizon, self._colony)
+            return PatternLearner(self._model, name, pair, horizon, self._colony, self._archive.interest)
         except BaseException:
             self._colony.died(name)
             raise
@@ -119,10 +166,30 @@ class LearnerCollective:
             snapshot = msgspec.structs.replace(snapshot, fresh=heard)
         snapshot = self._moats.without_missing(snapshot)
         step = self._colony.step(snapshot)
+        self._watch.look(self._colony, step, heard)
         for idea in self._colony.ideas(step, snapshot):
             if self._pairs[idea.pair_index] in self._world.active:
                 self._publish(idea, snapshot)
         self._wants.look(snapshot)
+        if heard.any():
+            self._live_together(snapshot)
+
+    def _live_together(self, snapshot: Snapshot) -> None:
+        """After everybody spoke: learners share, archive, and make room for children, each when it is time."""
+        self._society.share()
+        self._archive.look_when_due(snapshot.at, snapshot.grid)
+        if self._society.evolve(snapshot.at):
+            self._world.nursery.tell()
+
+    def _on_control(self, message: Message) -> None:
+        """Only the spine and the instigators may tell learners to share."""
+        if not isinstance(message, Control) or message.command is not CommandKind.FORCE_SHARE:
+            return
+        speakers = {agent.name for agent in self._model.members() if agent.kind == INSTIGATOR}
+        entitled = message.source == ENGINE or message.source in speakers
+        if not entitled or not self._society.force(message.group):
+            reason = "no_such_group" if entitled else "not_entitled"
+            self._model.note(Decision(self._model.now_ms(), "refusal", reason=reason, source=short(message.source)))
 
     def _publish(self, idea: SwarmIdea, snapshot: Snapshot) -> None:
         message = MycelialIdea(
@@ -136,6 +203,7 @@ class LearnerCollective:
             edge=idea.edge if idea.side is Side.BUY else -idea.edge,
             horizon=idea.horizon,
             learners=idea.learners,
+            interestingness=self._archive.mean_interest(idea.learners),
         )
         self._model.bus.publish("mycelial-trade-ideas", message)
 
@@ -143,7 +211,16 @@ class LearnerCollective:
         """The colony, and which moats were heard."""
         state = self._colony.state()
         moats = {"heard": dict(self._moats.last), "receptions": dict(self._moats.count)}
-        return {name: getattr(state, name) for name in state.__struct_fields__} | moats | {"wants": self._wants.state()}
+        return (
+            {name: getattr(state, name) for name in state.__struct_fields__}
+            | moats
+            | {
+                "wants": self._wants.state(),
+                "archive": self._archive.state(),
+                "teams": self._teams.state(),
+                "society": self._society.state(),
+            }
+        )
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
@@ -151,6 +228,9 @@ class LearnerCollective:
         names, parents = tuple(state["names"]), tuple(state["parents"])
         self._colony.restore(ColonyState(names, parents, state["grid"], state["population"], state["arrays"]))
         self._wants.restore(state["wants"])
+        self._archive.restore(state["archive"])
+        self._teams.restore(state["teams"])
+        self._society.restore(state["society"])
         self._meet_rows()
 
     def _meet_rows(self) -> None:
@@ -163,7 +243,7 @@ class LearnerCollective:
             if name not in views:
                 counts = self._colony.rows.counts[self._colony.row_of(name)]
                 pair, horizon = self._pairs[int(counts[k.PAIR])], horizons[int(counts[k.HORIZON])]
-                PatternLearner(self._model, name, pair, horizon, self._colony)
+                PatternLearner(self._model, name, pair, horizon, self._colony, self._archive.interest)
         self.lay_network()
 
 
@@ -175,9 +255,15 @@ def first_of(colony: Colony, moat: str) -> str | None:
 
 def populate(world: World) -> None:
     """The collective; learners are born when the standard swarm is founded and when a pair gets its team."""
-    LearnerCollective(
-        world, Colony(world.settings.learners, world.settings.costs, len(FEATURES), len(world.pairs), world.model.seed)
-    )
+    settings, pairs = world.settings, len(world.pairs)
+    colony = Colony(settings.learners, settings.costs, len(FEATURES), pairs, world.model.seed)
+    LearnerCollective(world, colony)
+    world.watch = Watch(world, colony)
+
+
+def _always_in(moat: str) -> list[int]:
+    """The features that a learner of a moat never loses sight of."""
+    return [FEATURE_INDEX[moat]] if moat in MOATS else []
 
 
 def _edges(learners: list[PatternLearner], settings: Sharing) -> list[tuple[str, str]]:

@@ -171,17 +171,24 @@ def base_points(measures: FloatArray, factor: float, settings: Prospecting) -> I
 
     A measure exactly at its threshold gives no point: every criterion asks for more.
     """
-    volume, volatility, spread, trend = measures.T
+    limits = (*settings.volume_quote, *settings.volatility_ratio, settings.spread_ratio, settings.trend_ratio)
     out = np.empty(measures.shape, dtype=np.int64)
-    for column, measure, limits in (
-        (VOLUME, volume, settings.volume_quote),
-        (VOLATILITY, volatility, settings.volatility_ratio),
-    ):
-        out[:, column] = (measure > limits[0] * factor).astype(np.int64) + (measure > limits[1] * factor)
-    out[:, SPREAD] = spread < settings.spread_ratio * factor
-    out[:, TREND] = trend > settings.trend_ratio * factor
-    out[~np.isfinite(measures).all(axis=1)] = -1
+    _give(measures, np.array([limit * factor for limit in limits]), out)
     return out
+
+
+@numba.njit(cache=True)
+def _give(measures: FloatArray, limits: FloatArray, out: IntArray) -> None:
+    """The points of `base_points`; `limits`: two of volume, two of volatility, spread, trend."""
+    for p in range(measures.shape[0]):
+        volume, volatility, spread, trend = measures[p, 0], measures[p, 1], measures[p, 2], measures[p, 3]
+        if not math.isfinite(volume + volatility + spread + trend):
+            out[p] = -1
+            continue
+        out[p, VOLUME] = (1 if volume > limits[0] else 0) + (1 if volume > limits[1] else 0)
+        out[p, VOLATILITY] = (1 if volatility > limits[2] else 0) + (1 if volatility > limits[3] else 0)
+        out[p, SPREAD] = 1 if spread < limits[4] else 0
+        out[p, TREND] = 1 if trend > limits[5] else 0
 
 
 def moat_points(weights: FloatArray, settings: Prospecting) -> IntArray:

@@ -13,12 +13,13 @@ from ..core.features import FLAT
 from ..core.indicators import INDICATOR_INDEX
 from ..core.messages import BaselineIdea
 from ..core.model import MycelialAgent, MycelialModel
+from ..core.traces import SIGNALS
 from ..core.types import BoolArray, FloatArray, IntArray, Pair, Side, Snapshot, Vote
 from .heard import Heard
+from .silence import BaselineWatch
 from .world import World
 
 TEAM = 3
-SIGNALS = ("", "rsi", "macd", "bollinger")
 _COLUMNS = np.array(
     [
         [INDICATOR_INDEX[f"{name}_{team}"] for name in ("rsi", "macd_hist", "macd_hist_prev", "bb_lower", "bb_upper")]
@@ -61,6 +62,7 @@ class AnalystTeams:
         self._rules = rules_of(world.settings.analysts)
         world.model.bus.subscribe("market-data:*", self._heard.on_market_data, self.name)
         world.model.add_actor(self)
+        self._watch = BaselineWatch(world.model, len(world.pairs))
         world.nursery.teach(self.deploy)
 
     def deploy(self, pair: Pair) -> Iterator[MycelialAgent]:
@@ -75,25 +77,27 @@ class AnalystTeams:
         heard = self._heard.take(snapshot) & self._living.any(axis=1)
         sides, confidences, reasons = signals(snapshot.indicators, snapshot.close, heard, _COLUMNS, _ATR, self._rules)
         sides *= self._living
-        for index in np.flatnonzero(np.count_nonzero(sides, axis=1)):
-            self._publish(int(index), snapshot, sides, confidences, reasons)
+        self._watch.look(self._living, heard, sides, reasons, confidences)
+        spoken = np.flatnonzero(sides.any(axis=1))
+        said = (sides[spoken].tolist(), confidences[spoken].tolist(), reasons[spoken].tolist())
+        for index, *votes in zip(spoken.tolist(), *said, strict=True):
+            self._publish(index, snapshot, *votes)
 
     def silence(self, pair: Pair, team_id: int) -> None:
         """Count this analyst's signals no more: it left."""
         self._living[self._pairs.index(pair), team_id - 1] = 0
 
     def _publish(
-        self, index: int, snapshot: Snapshot, sides: IntArray, confidences: FloatArray, reasons: IntArray
+        self, index: int, snapshot: Snapshot, sides: list[int], confidences: list[float], reasons: list[int]
     ) -> None:
         votes = tuple(
-            Vote(
-                self._members[index][team],
-                Side.BUY if sides[index, team] > 0 else Side.SELL,
-                float(confidences[index, team]),
-                SIGNALS[reasons[index, team]],
-            )
-            for team in range(TEAM)
-            if sides[index, team]
+            [
+                Vote(name, Side.BUY if side > 0 else Side.SELL, confidence, SIGNALS[reason])
+                for name, side, confidence, reason in zip(
+                    self._members[index], sides, confidences, reasons, strict=True
+                )
+                if side
+            ]
         )
         pair = self._pairs[index]
         idea = BaselineIdea(
@@ -101,7 +105,7 @@ class AnalystTeams:
             at=snapshot.at,
             known_at=snapshot.at,
             pair=pair,
-            price=float(snapshot.close[index]),
+            price=snapshot.close.item(index),
             votes=votes,
         )
         self._model.bus.publish(f"baseline-trade-ideas:{pair}", idea)

@@ -7,47 +7,39 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from ..core.config import Consensus, Settings
-from ..core.consensus import rule_of_three
+from ..core.config import Settings
+from ..core.lines import ENGINE
+from ..core.meeting import Heard, Meeting, TraderRules, idea_of, meets, plausible, refusal
+from ..core.memory import Recommendation
 from ..core.messages import BaselineIdea, Control, Message, MycelialIdea, SynthesizedTrade
 from ..core.model import MycelialAgent, MycelialModel, intervals, short
 from ..core.types import CommandKind, Decision, Idea, Pair, Side, Snapshot, Stream
+from .adviser import Adviser, adviser_of
+from .halts import HALTING
 from .world import World
 
 NAME = "trader"
-
-
-class TraderRules(msgspec.Struct, frozen=True):
-    """`window_ms`: how far two ideas may lie apart; `least_edge`: the round-trip cost an edge must exceed.
-
-    `pairs` and `longest_horizon`: what an idea can be about in this run.
-    """
-
-    window_ms: int
-    least_edge: float
-    min_learners: int
-    consensus: Consensus
-    pairs: tuple[Pair, ...]
-    longest_horizon: int
 
 
 class Trader(MycelialAgent):
     """Applies the Rule of 3 to the analysts' votes and the three-learner rule to the swarm's idea.
 
     Two ideas of a pair collide when they are on the same side and at most a window apart; each is used once.
-    Opposite ones are a conflict. A collision whose edge does not exceed the cost is refused and counted. So is an
-    idea that cannot be meant for this run and this moment, whoever said it.
+    Opposite ones are a conflict. A collision whose edge does not exceed the cost, or against which memory advises, is
+    refused and counted. So is an idea that cannot be meant for this run and this moment, whoever said it.
     """
 
     kind: ClassVar[str] = "trader"
     phase: ClassVar[str] = "trade"
 
-    def __init__(self, model: MycelialModel, rules: TraderRules) -> None:
+    def __init__(self, model: MycelialModel, rules: TraderRules, adviser: Adviser | None = None) -> None:
         super().__init__(model, NAME)
         self._rules = rules
+        self._adviser = adviser
         self._halted = ""
         self._baseline: dict[Pair, Idea] = {}
         self._mycelial: dict[Pair, Idea] = {}
+        self._heard: dict[tuple[Stream, Pair], Heard] = {}
         self._new: set[Pair] = set()
         self.hear("baseline-trade-ideas:*", self._on_baseline)
         self.hear("mycelial-trade-ideas", self._on_mycelial)
@@ -61,61 +53,73 @@ class Trader(MycelialAgent):
         for held in (self._baseline, self._mycelial):
             for pair in [p for p, idea in held.items() if snapshot.at - idea.at > self._rules.window_ms]:
                 del held[pair]
+        if len(self._heard) > len(self._baseline) + len(self._mycelial):
+            self._heard = {(stream, pair): said for (stream, pair), said in self._heard.items()
+                           if pair in self._ideas(stream)}  # fmt: skip
+
+    def _ideas(self, stream: Stream) -> dict[Pair, Idea]:
+        return self._baseline if stream is Stream.BASELINE else self._mycelial
 
     def _on_baseline(self, message: Message) -> None:
-        if not isinstance(message, BaselineIdea):
-            return
-        if not self._plausible(message) or not all(0.0 <= vote.confidence <= 1.0 for vote in message.votes):
-            self._drop(message)
-            return
-        agreed = rule_of_three(message.votes, self._rules.consensus.required_votes, 0.0)
-        if agreed is not None:
-            idea = Idea(message.pair, agreed.side, message.at, agreed.confidence, agreed.voters)
-            self._keep(Stream.BASELINE, self._baseline, idea)
+        if isinstance(message, BaselineIdea):
+            self._hear_idea(Stream.BASELINE, message)
 
     def _on_mycelial(self, message: Message) -> None:
-        if not isinstance(message, MycelialIdea):
-            return
-        believable = 0.0 <= message.score <= 1.0 and 1 <= message.horizon <= self._rules.longest_horizon
-        if not believable or not self._plausible(message):
-            self._drop(message)
-            return
-        learners = tuple(sorted(set(message.learners)))
-        if len(learners) < self._rules.min_learners:
-            return
-        idea = Idea(message.pair, message.side, message.at, message.score, learners, message.edge, message.horizon)
-        self._keep(Stream.MYCELIAL, self._mycelial, idea)
+        if isinstance(message, MycelialIdea):
+            self._hear_idea(Stream.MYCELIAL, message)
 
-    def _plausible(self, message: BaselineIdea | MycelialIdea) -> bool:
-        """Whether it is of a pair of this run and was said now, or less than a window ago."""
-        return message.pair in self._rules.pairs and 0 <= self.model.now_ms() - message.at <= self._rules.window_ms
+    def _hear_idea(self, stream: Stream, message: BaselineIdea | MycelialIdea) -> None:
+        if not plausible(message, self.model.now_ms(), self._rules):
+            self._drop(message)
+        elif (idea := idea_of(message, self._rules)) is not None:
+            self._keep(stream, idea, Heard(self.model.bus.origin(), message))
 
     def _drop(self, message: Message) -> None:
         at, source = self.model.now_ms(), short(message.source)
         self.model.note(Decision(at, "refusal", reason="implausible_idea", source=source))
 
-    def _keep(self, stream: Stream, held: dict[Pair, Idea], idea: Idea) -> None:
-        held[idea.pair] = idea
+    def _keep(self, stream: Stream, idea: Idea, said: Heard) -> None:
+        self._ideas(stream)[idea.pair] = idea
+        self._heard[stream, idea.pair] = said
         self._new.add(idea.pair)
         self.model.heard(stream, idea)
+        if idea.side is Side.SELL and idea.pair in self.model.account.held:
+            self._trace(idea.pair, (said,))
+
+    def _trace(self, pair: Pair, heard: tuple[Heard, ...], advice: str = "") -> None:
+        """Leave the messages behind a meeting, or behind the wish to leave a position, for the record."""
+        held = pair in self.model.account.held
+        self.model.outbox.meetings.append(Meeting(self.model.now_ms(), pair, heard, held, self._halted, advice))
 
     def _on_control(self, message: Message) -> None:
         if isinstance(message, Control):
-            if message.command is CommandKind.HALT:
+            if message.command in HALTING:
                 self._halted = message.reason or "halted"
-            elif message.command is CommandKind.RESUME:
+            elif message.command is CommandKind.RESUME and message.source == ENGINE:
                 self._halted = ""
 
     def _match(self, pair: Pair, snapshot: Snapshot) -> None:
         baseline, mycelial = self._baseline.get(pair), self._mycelial.get(pair)
-        if baseline is None or mycelial is None or abs(baseline.at - mycelial.at) > self._rules.window_ms:
+        if baseline is None or mycelial is None or not meets(baseline, mycelial, self._rules):
             return
+        advice = self._advice(baseline, mycelial, snapshot)
+        said = "" if advice is None else advice.action.value
+        if baseline.side is mycelial.side and (mycelial.side is Side.BUY or pair in self.model.account.held):
+            self._trace(pair, (self._heard[Stream.BASELINE, pair], self._heard[Stream.MYCELIAL, pair]), said)
         del self._baseline[pair], self._mycelial[pair]
-        self.say("synthesized-trade-log", self._meeting(baseline, mycelial, snapshot))
+        self.say("synthesized-trade-log", self._meeting(baseline, mycelial, snapshot, advice))
 
-    def _meeting(self, baseline: Idea, mycelial: Idea, snapshot: Snapshot) -> SynthesizedTrade:
+    def _advice(self, baseline: Idea, mycelial: Idea, snapshot: Snapshot) -> Recommendation | None:
+        """What memory says of a collision that would buy; of anything else it is not asked."""
+        buys = baseline.side is Side.BUY and mycelial.side is Side.BUY
+        return self._adviser.on(baseline.pair, snapshot) if buys and self._adviser is not None else None
+
+    def _meeting(
+        self, baseline: Idea, mycelial: Idea, snapshot: Snapshot, advice: Recommendation | None
+    ) -> SynthesizedTrade:
         same = baseline.side is mycelial.side
         edge = mycelial.edge or 0.0
+        said = "" if advice is None else advice.action.value
         return SynthesizedTrade(
             source=self.name,
             at=snapshot.at,
@@ -132,16 +136,14 @@ class Trader(MycelialAgent):
             learners=mycelial.voters,
             baseline_at=baseline.at,
             mycelial_at=mycelial.at,
-            refused=self._refusal(mycelial.side, edge, baseline.pair) if same else "",
+            refused=self._refusal(mycelial.side, edge, baseline.pair, said) if same else "",
+            advice=said,
+            advice_reason="" if advice is None else advice.reason,
+            memories=() if advice is None else advice.similar,
         )
 
-    def _refusal(self, side: Side, edge: float, pair: Pair) -> str:
-        """Why a collision is no intent; an empty string when it is one. A sell idea only closes."""
-        if side is Side.SELL:
-            return "" if pair in self.model.account.held else "nothing_to_close"
-        if self._halted:
-            return "halted"
-        return "" if edge > self._rules.least_edge else "edge_below_cost"
+    def _refusal(self, side: Side, edge: float, pair: Pair, advice: str) -> str:
+        return refusal(side, edge, pair in self.model.account.held, self._halted, self._rules, advice)
 
     def state(self) -> dict[str, Any]:
         """Ideas that wait for their counterpart, and a halt."""
@@ -149,6 +151,7 @@ class Trader(MycelialAgent):
             "halted": self._halted,
             "baseline": [msgspec.to_builtins(idea) for idea in self._baseline.values()],
             "mycelial": [msgspec.to_builtins(idea) for idea in self._mycelial.values()],
+            "heard": [[*key, msgspec.to_builtins(said)] for key, said in self._heard.items()],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -156,6 +159,8 @@ class Trader(MycelialAgent):
         self._halted = state["halted"]
         self._baseline = {idea.pair: idea for idea in _ideas(state["baseline"])}
         self._mycelial = {idea.pair: idea for idea in _ideas(state["mycelial"])}
+        self._heard = {(Stream(stream), Pair(pair)): msgspec.convert(said, Heard)
+                       for stream, pair, said in state["heard"]}  # fmt: skip
 
 
 def _ideas(raw: list[Any]) -> Iterator[Idea]:
@@ -168,10 +173,16 @@ def rules_of(settings: Settings, interval_ms: int, pairs: tuple[Pair, ...]) -> T
     learners = settings.learners
     longest = max(horizon.intervals for horizon in learners.horizons)
     return TraderRules(
-        window, settings.costs.round_trip, learners.min_learners, settings.consensus, pairs, longest_horizon=longest
+        window,
+        settings.costs.round_trip,
+        learners.min_learners,
+        settings.consensus.required_votes,
+        pairs,
+        longest_horizon=longest,
     )
 
 
 def populate(world: World) -> None:
     """The one trader."""
-    Trader(world.model, rules_of(world.settings, world.model.interval_ms, world.pairs))
+    rules = rules_of(world.settings, world.model.interval_ms, world.pairs)
+    Trader(world.model, rules, adviser_of(world))

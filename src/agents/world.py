@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -14,9 +14,15 @@ from ..core.ports import Memory
 from ..core.types import Pair
 from .nursery import Nursery
 
+if TYPE_CHECKING:
+    from .haven import Watch
+
 
 class Figures:
-    """What a run is told of discovery. `agreement` by team: the share of equal votes of two of its explorers."""
+    """What a run is told of discovery, of the learners' society, and of HAVEN's watch over them.
+
+    `agreement` by team: the share of equal votes of two of its explorers.
+    """
 
     def __init__(self) -> None:
         self.consensus: Counter[str] = Counter()
@@ -24,6 +30,10 @@ class Figures:
         self.refused: Counter[str] = Counter()
         self.abstentions = 0
         self.agreement: dict[str, float | None] = {}
+        self.patterns: Counter[str] = Counter()
+        self.rejected_patterns: Counter[str] = Counter()
+        self.society: Counter[str] = Counter()
+        self.haven: dict[str, Any] = {"toxic": 0, "contagion_ratio": None, "contagion_highest_ratio": None}
 
     def deployments(self) -> dict[str, Any]:
         """Attempted, deployed, retired and refused by reason; attempted = deployed + all refused."""
@@ -33,6 +43,35 @@ class Figures:
             "retired": self.retired,
             "refused": dict(sorted(self.refused.items())),
         }
+
+    def learning(self) -> dict[str, dict[str, int]]:
+        """How often learners shared, took, were told to and were replaced; what became of their patterns, by reason.
+
+        requested = validated + failed + undecided + those still open; `overflow` counts refusals of single researchers.
+        """
+        counters = {"society": self.society, "patterns": self.patterns, "rejected": self.rejected_patterns}
+        return {name: dict(sorted(counts.items())) for name, counts in counters.items()}
+
+
+class GroupView(msgspec.Struct, frozen=True):
+    """How the learners of one horizon stand: how many there are, how many of them are `able` to give something.
+
+    `took_at`: grid at which one of them last took something, a time before all others where nobody did.
+    `diversity`: mean cosine distance of their policies, NaN with fewer than two that have learnt anything.
+    """
+
+    learners: int
+    able: int
+    took_at: int
+    diversity: float
+
+
+class SocietyView(Protocol):
+    """What others may see of the learners' society: figures, never the learners."""
+
+    def group(self, name: str) -> GroupView:
+        """The learners of the horizon of this name."""
+        ...
 
 
 class World:
@@ -45,6 +84,8 @@ class World:
         self.memory = memory
         self.nursery = Nursery(model)
         self.figures = Figures()
+        self.watch: Watch | None = None
+        self.society: SocietyView | None = None
 
     @property
     def active(self) -> Mapping[Pair, tuple[str, ...]]:

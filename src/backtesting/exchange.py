@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from ..core.types import (
     MONEY_STEP,
     Approved,
     Bar,
+    BarBlock,
     Fill,
     Order,
     OrderId,
@@ -24,6 +26,9 @@ from ..core.types import (
     Side,
     Slice,
 )
+
+CLEARLY = 1.000_001
+"""What is so many times above a stop is above it after rounding, too; nearer prices are compared exactly."""
 
 
 class _Working(msgspec.Struct):
@@ -68,8 +73,12 @@ class SimulatedExchange:
         self._market.setdefault(order.pair, []).append(_Working(order, amount))
         self._say(order, "open", order.at, "")
 
-    def cancel(self, pair: Pair) -> Sequence[Order]:
-        """Cancel everything that waits or rests for a pair."""
+    def cancel(self, pair: Pair, side: Side | None = None) -> Sequence[Order]:
+        """Cancel everything that waits or rests for a pair; with a `side` only what waits on it."""
+        if side is not None:
+            waiting = [_rest(working) for working in self._market.get(pair, ()) if working.order.side is side]
+            self._withdraw(pair, side, "asked")
+            return waiting
         gone = self._market.pop(pair, [])
         stop = self._stops.pop(pair, None)
         if stop is not None:
@@ -96,9 +105,17 @@ class SimulatedExchange:
         block = slice_.bars
         fills: list[Fill] = []
         for index, pair in enumerate(block.pairs):
-            if (pair in self._market or pair in self._stops) and (bar := block.bar(index)) is not None:
-                self._fill_pair(bar, slice_, fills)
+            if pair in self._market or (pair in self._stops and not self._passes_by(pair, block, index)):
+                bar = block.bar(index)
+                if bar is not None:
+                    self._fill_pair(bar, slice_, fills)
         return fills
+
+    def _passes_by(self, pair: Pair, block: BarBlock, index: int) -> bool:
+        """Whether the prices of a bar are sound and stay clearly above the pair's stop: nothing happens then."""
+        trigger = self._stops[pair].trigger
+        opening, low = float(block.open[index]), float(block.low[index])
+        return trigger is not None and 0.0 < opening < math.inf and float(trigger) * CLEARLY < low < math.inf
 
     def _fill_pair(self, bar: Bar, slice_: Slice, fills: list[Fill]) -> None:
         room = money(bar.volume) * self._max_volume_ratio if bar.volume > 0 else ZERO

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -20,6 +20,8 @@ from ..core.canonical import encode
 from ..core.errors import InvariantError, UsageError
 from ..core.metrics import day_of
 from ..core.types import MONEY_STEP, Decision, Fill, FloatArray, IntArray, Order, Trade
+from .footprint import Footprint
+from .market_record import MarketRecord
 
 if TYPE_CHECKING:
     from ..core.engine import Report
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 DECISIONS, ORDERS, TRADES, EQUITY, RESULT = "decisions.jsonl", "orders.jsonl", "trades.csv", "equity.csv", "result.json"
 """The files of a run's folder."""
+CONDITIONS = "conditions.json"
+"""Settings in force and hash of the code, so that two runs can be compared leaf by leaf."""
 
 MONEY_EXPONENT = -int(MONEY_STEP.as_tuple().exponent)
 TRADE_COLUMNS = Trade.__struct_fields__
@@ -54,6 +58,7 @@ class Recorded(msgspec.Struct, frozen=True):
     `started` and `ended` UTC ms: the first bar's open and the last slice. `days` (d,) as `metrics.day_of` counts,
     `daily_closes` (d, pairs) the last closes of those days, `first_closes` (pairs,): NaN where a pair had none yet.
     Hashes are of the bytes of `decisions.jsonl` and `orders.jsonl`, whether these files are written or not.
+    `rss_slope`: growth of resident memory, see `Footprint.slope`.
     """
 
     slices: int
@@ -71,6 +76,7 @@ class Recorded(msgspec.Struct, frozen=True):
     simulated: bool
     decisions_sha256: str
     orders_sha256: str
+    rss_slope: float | None
 
 
 class Recorder:
@@ -99,6 +105,9 @@ class Recorder:
         self._first: FloatArray | None = None
         self._last: FloatArray | None = None
         self._unseen = True
+        self._footprint = Footprint()
+        self._pairs: Sequence[str] = ()
+        self._market = MarketRecord()
 
     def take(self, report: Report) -> None:
         """Add one Report; slices come in order of time."""
@@ -110,19 +119,21 @@ class Recorder:
         except OverflowError:
             raise InvariantError(f"equity {report.equity} is more than an account can hold in a record") from None
         self._bars += report.bars
+        self._footprint.look(self._bars)
         self._simulated |= report.simulated
         if report.decisions:
-            self._decide(report.decisions)
+            self._decide(report.decisions, report.written)
         if report.orders or report.fills:
             self._execute(report.orders, report.fills)
         if self._unseen:
             self._see(report)
         if day_of(at) != self._day:
             self._turn(at)
+        self._market.take(report.snapshot)
         self._last = report.snapshot.close
 
-    def _decide(self, decisions: Sequence[Decision]) -> None:
-        body = b"".join([encode(records.decision_fields(decision)) + _LINE for decision in decisions])
+    def _decide(self, decisions: Sequence[Decision], written: Sequence[bytes]) -> None:
+        body = b"".join([line + _LINE for line in written])
         self._sha.update(body)
         if self._file is not None:
             self._file.write(body)
@@ -145,6 +156,7 @@ class Recorder:
         """Remember each pair's first close, until all have one."""
         snapshot = report.snapshot
         if self._first is None:
+            self._pairs = snapshot.pairs
             self._first = np.array(snapshot.close, np.float64)
             self._started = _opened(snapshot, report.at)
         else:
@@ -155,6 +167,7 @@ class Recorder:
         if self._last is not None:
             self._days.append(self._day)
             self._daily.append(self._last.copy())  # a view would keep a whole block of rows alive
+            self._market.turn()
         self._day = day_of(at)
 
     @property
@@ -192,20 +205,28 @@ class Recorder:
             simulated=self._simulated,
             decisions_sha256=self.decisions_sha256,
             orders_sha256=self.orders_sha256,
+            rss_slope=self._footprint.slope(),
         )
 
-    def save(self, result: bytes, trades: Mapping[str, Sequence[Trade]]) -> None:
+    def save(
+        self, result: bytes, trades: Mapping[str, Sequence[Trade]], conditions: Mapping[str, Any] | None = None
+    ) -> None:
         """Write the other files of the folder, `result.json` (the given bytes) last; without a folder, nothing.
 
         `trades` by book; a book's name stands in the column `stream`, so that counts agree with the result.
+        `conditions` under which it ran, plain JSON types: settings in force without secrets, hash of the code.
         """
         self.close()
         if self.out is None:
             return
         try:
             (self.out / ORDERS).write_bytes(self._order_lines())
+            if conditions is not None:
+                (self.out / CONDITIONS).write_bytes(encode(conditions) + _LINE)
             _write_trades(self.out / TRADES, trades)
-            _write_equity(self.out / EQUITY, self.recorded().curve)
+            done = self.recorded()
+            _write_equity(self.out / EQUITY, done.curve)
+            self._market.write(self.out, self._pairs, done.started, done.first_closes, done.days, done.daily_closes)
             (self.out / RESULT).write_bytes(result)
         except OSError as error:
             raise _unwritable(self.out, error) from error

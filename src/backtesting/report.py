@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any, TextIO
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,19 +18,31 @@ from ..core.clock import from_iso
 from ..core.errors import UsageError
 from ..core.metrics import TradeStats
 from ..core.timeframes import DAY_MS
-from ..core.types import Stream, Trade
-from .result import EDGE_TESTED, quote_of
+from ..core.types import STREAMS, Stream, Trade
+from .report_findings import (
+    BOOKS,
+    discovery_table,
+    effect_table,
+    moat_table,
+    rival_sentences,
+    strategy_table,
+    strongest_table,
+    swarm_table,
+)
+from .result import CONTROLS, EDGE_TESTED, quote_of
 from .runs import Run
 from .summary import summary_groups
+from .table import coloured, new_table
 from .text import NOTHING, duration, money, number, percent
 
 SIMULATED = "SIMULATED DATA: the market of this run was made up; it says nothing about any real market."
-BREAKDOWNS = ("day", "week", "month")
+BREAKDOWNS = ("day", "week", "month", "year", "weekday")
 """What `--breakdown` offers."""
 
 _PLAIN_WIDTH = 160
 """Columns of plain text: wide enough for the widest table, so that no cell is cut in a pipe or file."""
 
+_WEEKDAYS = ("1 Mon", "2 Tue", "3 Wed", "4 Thu", "5 Fri", "6 Sat", "7 Sun")
 _EPOCH_WEEKDAY = 3
 """1970-01-01 was a Thursday, three days after the Monday that begins a week."""
 
@@ -39,7 +50,7 @@ Block = Table | Text
 
 
 def show(run: Run, console: Console, breakdown: str | None = None) -> None:
-    """Print all blocks; `breakdown` is day, week or month."""
+    """Print all blocks; `breakdown` is one of `BREAKDOWNS`."""
     for block in blocks(run, breakdown):
         console.print(block)
 
@@ -76,7 +87,9 @@ def blocks(run: Run, breakdown: str | None = None) -> list[Block]:
     shown: list[Block] = []
     if run.result["simulated"]:
         shown.append(Text(SIMULATED, style="bold yellow"))
-    shown += [pair_table(run), open_table(run), exit_table(run), stream_table(run), refusal_table(run)]
+    shown += [pair_table(run), open_table(run), exit_table(run), stream_table(run), *rival_sentences(run)]
+    shown += [strategy_table(run), refusal_table(run), swarm_table(run), moat_table(run), effect_table(run)]
+    shown += [discovery_table(run), strongest_table(run)]
     if breakdown is not None:
         shown.append(breakdown_table(run, breakdown))
     shown += [summary_table(run), _verdict(run.result)]
@@ -98,7 +111,7 @@ def exit_table(run: Run) -> Table:
 
 
 def breakdown_table(run: Run, unit: str) -> Table:
-    """DAY, WEEK or MONTH BREAKDOWN: closed trades of the account by the period of their exit."""
+    """DAY, WEEK, MONTH, YEAR or WEEKDAY BREAKDOWN: closed trades of the account by the period of their exit."""
     if unit not in BREAKDOWNS:
         raise UsageError(f"breakdown {unit!r}: choose {', '.join(BREAKDOWNS)}")
     table = _stats_table(f"{unit.upper()} BREAKDOWN", unit.capitalize(), "Trades", run)
@@ -115,9 +128,9 @@ def open_table(run: Run) -> Table:
 
 
 def stream_table(run: Run) -> Table:
-    """STREAMS: the three books, the edge-tested one, and holding the market, side by side."""
+    """STREAMS: the three books, the edge-tested one, the simple learners, and holding the market, side by side."""
     quote = quote_of(run.result["pairs"])
-    table = _table(
+    table = new_table(
         "STREAMS (closed trades on the same start equity; Sharpe of daily equity)",
         (
             "Stream",
@@ -132,9 +145,11 @@ def stream_table(run: Run) -> Table:
         ),
     )
     result = run.result
-    for name in Stream:
+    for name in STREAMS:
         table.add_row(*_stream_row(name.value, result["streams"][name.value], result["ideas"].get(name.value)))
-    table.add_row(*_stream_row("mycelial, edge above cost", result[EDGE_TESTED], None))
+    table.add_row(*_stream_row(BOOKS[EDGE_TESTED], result[EDGE_TESTED], None))
+    for control, figures in result.get("controls", {}).items():
+        table.add_row(*_stream_row(BOOKS[CONTROLS[control]], figures, figures["ideas"]))
     table.add_section()
     table.add_row(*_stream_row("buy and hold (equal stakes, no costs)", result["buy_and_hold"], None))
     return table
@@ -146,7 +161,7 @@ def _stream_row(name: str, figures: Mapping[str, Any], ideas: int | None) -> lis
         NOTHING if ideas is None else str(ideas),
         str(figures.get("trades", NOTHING)),
         percent(figures.get("win_ratio"), 1),
-        _coloured(percent(figures["total_profit_ratio"]), figures["total_profit_ratio"]),
+        coloured(percent(figures["total_profit_ratio"]), figures["total_profit_ratio"]),
         percent(figures["max_drawdown_ratio"]),
         number(figures.get("profit_factor")),
         number(figures["sharpe"]),
@@ -156,7 +171,7 @@ def _stream_row(name: str, figures: Mapping[str, Any], ideas: int | None) -> lis
 
 def refusal_table(run: Run) -> Table:
     """REFUSALS: why ideas and orders were turned away, most often first, and who abstained."""
-    table = _table("REFUSALS", ("Reason", "Count"))
+    table = new_table("REFUSALS", ("Reason", "Count"))
     refusals: Mapping[str, int] = run.result["refusals"]
     for reason, count in sorted(refusals.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(reason, str(count))
@@ -167,7 +182,7 @@ def refusal_table(run: Run) -> Table:
 
 def summary_table(run: Run) -> Table:
     """SUMMARY METRICS: two columns, groups separated by an empty row."""
-    table = _table("SUMMARY METRICS", ("Metric", "Value"))
+    table = new_table("SUMMARY METRICS", ("Metric", "Value"))
     for place, group in enumerate(summary_groups(run)):
         if place:
             table.add_row("", "")
@@ -178,7 +193,7 @@ def summary_table(run: Run) -> Table:
 
 def comparison_table(runs: Sequence[Run]) -> Table:
     """STRATEGY SUMMARY: the accounts of several runs, a row each."""
-    table = _table("STRATEGY SUMMARY", (*_columns("Run", "Trades", ""), "Drawdown %", "Market %", "Data"))
+    table = new_table("STRATEGY SUMMARY", (*_columns("Run", "Trades", ""), "Drawdown %", "Market %", "Data"))
     for run in runs:
         stats = metrics.trade_stats(account_trades(run), start(run))
         account = run.result["account"]
@@ -214,7 +229,9 @@ def start(run: Run) -> Decimal:
 
 
 def period(at: int, unit: str) -> str:
-    """The day, week (named by its Monday) or month that an instant closes; midnight belongs to the day before.
+    """The day, week (named by its Monday), month, year or weekday that an instant closes.
+
+    Midnight belongs to the day before.
 
     >>> period(from_iso("2024-01-08"), "day"), period(from_iso("2024-01-08"), "week")
     ('2024-01-07', '2024-01-01')
@@ -222,7 +239,9 @@ def period(at: int, unit: str) -> str:
     day = metrics.day_of(at)
     if unit == "week":
         day -= (day + _EPOCH_WEEKDAY) % 7
-    code = "M" if unit == "month" else "D"
+    if unit == "weekday":
+        return _WEEKDAYS[(day + _EPOCH_WEEKDAY) % 7]
+    code = {"month": "M", "year": "Y"}.get(unit, "D")
     return str(np.datetime64(day * DAY_MS, "ms").astype(f"datetime64[{code}]"))
 
 
@@ -258,13 +277,6 @@ def _open_stats(positions: Sequence[Mapping[str, Any]], run: Run) -> TradeStats:
     )
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.ASCII2)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
-    return table
-
-
 def _columns(name: str, count: str, quote: str) -> tuple[str, ...]:
     return (
         name,
@@ -282,7 +294,7 @@ def _of(name: str, quote: str) -> str:
 
 
 def _stats_table(title: str, name: str, count: str, run: Run) -> Table:
-    return _table(title, _columns(name, count, quote_of(run.result["pairs"])))
+    return new_table(title, _columns(name, count, quote_of(run.result["pairs"])))
 
 
 def _filled(table: Table, rows: Iterable[tuple[str, TradeStats]], total: TradeStats) -> Table:
@@ -299,15 +311,11 @@ def _stats_cells(name: str, stats: TradeStats) -> list[str | Text]:
         name,
         str(stats.trades),
         percent(stats.mean_profit_ratio),
-        _coloured(money(stats.profit), stats.profit),
+        coloured(money(stats.profit), stats.profit),
         percent(stats.profit_ratio),
         duration(stats.mean_duration_ms),
         f"{stats.wins:>4}  {stats.draws:>4}  {stats.losses:>4} {share:>5}",
     ]
-
-
-def _coloured(shown: str, value: float | Decimal | None) -> Text:
-    return Text(shown, style="" if not value else "red" if value < 0 else "green")
 
 
 def _verdict(result: Mapping[str, Any]) -> Text:

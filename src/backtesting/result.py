@@ -12,15 +12,23 @@ import msgspec
 import numpy as np
 
 from ..core import metrics, records
+from ..core.config import StatisticsSettings
 from ..core.portfolio import Portfolio, money
 from ..core.timeframes import DAY_MS, timeframe_name
-from ..core.types import MONEY_STEP, FloatArray, IntArray, Pair, Stream, Trade
+from ..core.types import MONEY_STEP, STREAMS, FloatArray, IntArray, Pair, Stream, Trade
+from .findings import by_strategy, rivalry
 from .recorder import Recorded
 from .text import money as money_shown
 from .text import percent
+from .undefined import reasons
 
 EDGE_TESTED = "mycelial_edge_tested"
 """The shadow book that takes the swarm's ideas only where their edge exceeds the cost."""
+
+CONTROLS = {"ridge": "control-ridge", "noise": "control-noise"}
+"""The shadow books of the simple learners that the swarm has to beat, by how the result calls them."""
+CONTROL_NAMES = {"ridge": "pooled ridge", "noise": "noise learner"}
+"""How people call them."""
 
 _BYTES_PER_MB = 1024 * 1024
 
@@ -29,7 +37,11 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the Reports cannot know of a run. `wall_s` in seconds, from outside; `trades` by book, all closed ones.
 
     `counts` and `refusals` are the engine's, `messages` the bus's, by channel template. `equity` is what a run that
-    saw no slice still has, for it may go on from an earlier one; None: the start equity.
+    saw no slice still has, for it may go on from an earlier one; None: the start equity. `marked_at` says when the
+    mark of each held pair became known (UTC ms). `rivals_ideas`: ideas of the simple learners by
+    book, all of them and those with an edge above the cost. `horizons` name the strategy types, in intervals; `moats`,
+    `synthesis`, `discovery` and `effects` are sections of the result that others made. Without `statistics` nobody is
+    compared with the simple learners.
     """
 
     run_id: str
@@ -52,17 +64,28 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     deployments: Mapping[str, Any] = {}
     lifecycle: Mapping[str, int] = {}
     agreement: Mapping[str, float | None] = {}
+    haven: Mapping[str, Any] = {}
+    learning: Mapping[str, Mapping[str, int]] = {}
+    rivals_ideas: Mapping[str, tuple[int, int]] = {}
+    horizons: Mapping[str, int] = {}
+    statistics: StatisticsSettings | None = None
+    moats: Mapping[str, Mapping[str, Any]] = {}
+    synthesis: Mapping[str, Any] = {}
+    discovery: Mapping[str, Any] = {}
+    effects: Mapping[str, Any] = {}
+    marked_at: Mapping[Pair, int] = {}
 
 
 def build(recorded: Recorded, facts: RunFacts) -> dict[str, Any]:
     """The result in the order in which it is printed; plain JSON types, None where a figure is not defined.
 
-    Ratios are of 1, not per cent; money in quote currency as numbers, times ISO-8601 UTC.
+    `undefined` says why, by the dotted place of each. Ratios are of 1, not per cent; money in quote currency as
+    numbers, times ISO-8601 UTC.
     """
     result = {
         **_identity(recorded, facts),
         "census": dict(facts.census),
-        "streams": {stream.value: _stream(stream.value, recorded, facts) for stream in Stream},
+        "streams": {stream.value: _stream(stream.value, recorded, facts) for stream in STREAMS},
         "account": _account(recorded, facts),
         "market_change_ratio": _market_change(recorded),
         "collisions": facts.counts.get("collisions", 0),
@@ -78,11 +101,23 @@ def build(recorded: Recorded, facts: RunFacts) -> dict[str, Any]:
         "buy_and_hold": _buy_and_hold(recorded),
         "ideas": {name: recorded.ideas.get(name, 0) for name in (Stream.BASELINE.value, Stream.MYCELIAL.value)},
         "agreement": dict(facts.agreement),
+        "haven": dict(facts.haven),
+        "learning": {name: dict(counts) for name, counts in facts.learning.items()},
         "open_positions": _open_positions(recorded, facts),
         "faults": recorded.faults,
+        "controls": _controls(recorded, facts),
+        "strategy_types": {
+            book: by_strategy(facts.trades.get(book, ()), facts.horizons, facts.interval_ms) for book in _books(facts)
+        },
+        "moats": {
+            name: {**fields, "abstentions": recorded.abstentions.get(name, 0)} for name, fields in facts.moats.items()
+        },
+        "synthesis": dict(facts.synthesis),
+        "discovery": dict(facts.discovery),
+        "effects": dict(facts.effects),
+        "rss_slope_mb_per_100k_bars": recorded.rss_slope,
     }
-    result["verdict"] = verdict(result)
-    return result
+    return {**result, "undefined": reasons(result), "verdict": verdict(result)}
 
 
 def to_json(result: Mapping[str, Any]) -> bytes:
@@ -115,13 +150,39 @@ def _identity(recorded: Recorded, facts: RunFacts) -> dict[str, Any]:
     }
 
 
+def _books(facts: RunFacts) -> list[str]:
+    """The books of a run in the order in which they are shown."""
+    known = (*[stream.value for stream in STREAMS], EDGE_TESTED)
+    return [*known, *[book for book in CONTROLS.values() if book in facts.trades]]
+
+
+def _controls(recorded: Recorded, facts: RunFacts) -> dict[str, dict[str, Any]]:
+    """The books of the simple learners, and the swarm's edge-tested one against each; none where there are none."""
+    found = {}
+    for name, book in CONTROLS.items():
+        if book in facts.trades and facts.statistics is not None:
+            swarm, rival = (_book_returns(each, recorded, facts) for each in (EDGE_TESTED, book))
+            against = rivalry(swarm, rival, CONTROL_NAMES[name], facts.statistics, facts.seed)
+            ideas, believed = facts.rivals_ideas.get(book, (0, 0))
+            counts = {"ideas": ideas, "ideas_above_cost": believed}
+            found[name] = {**_stream(book, recorded, facts), **counts, "swarm_against": against}
+    return found
+
+
+def _book_returns(book: str, recorded: Recorded, facts: RunFacts) -> FloatArray:
+    """Daily returns of a book's start equity plus closed profit."""
+    start = facts.portfolio.start
+    times, equity = metrics.closed_equity(facts.trades.get(book, ()), start)
+    return _daily_returns(recorded, times, equity, float(start))
+
+
 def _stream(book: str, recorded: Recorded, facts: RunFacts) -> dict[str, Any]:
     """A book's closed trades; drawdown and Sharpe of its start equity plus closed profit."""
     trades, start = facts.trades.get(book, ()), facts.portfolio.start
     stats = metrics.trade_stats(trades, start)
-    times, equity = metrics.closed_equity(trades, start)
+    _, equity = metrics.closed_equity(trades, start)
     fall = metrics.max_drawdown(np.concatenate(([float(start)], equity)))
-    returns = _daily_returns(recorded, times, equity, float(start))
+    returns = _book_returns(book, recorded, facts)
     return {
         "trades": stats.trades,
         "win_ratio": stats.win_ratio,
@@ -193,12 +254,21 @@ def _open_positions(recorded: Recorded, facts: RunFacts) -> list[dict[str, Any]]
                 "entry_price": float(position.entry),
                 "opened_at": records.stamp(position.opened_at),
                 "mark": mark,
+                **_age_of(pair, recorded, facts),
                 "cost": float(position.cost),
                 "value": float(value),
                 "profit": float(value - position.cost),
             }
         )
     return rows
+
+
+def _age_of(pair: Pair, recorded: Recorded, facts: RunFacts) -> dict[str, Any]:
+    """Since when the mark of a position stands, and how old (seconds) it is at the end: hours, where its bars ended."""
+    at, ended = facts.marked_at.get(pair), recorded.ended
+    if at is None or ended is None:
+        return {"marked_at": None, "mark_age_s": None}
+    return {"marked_at": records.stamp(at), "mark_age_s": (ended - at) / 1000}
 
 
 def quote_of(pairs: Sequence[str]) -> str:
@@ -213,6 +283,12 @@ def quote_of(pairs: Sequence[str]) -> str:
 
 def verdict(result: Mapping[str, Any]) -> str:
     """One plain sentence: whether money was lost, how much, and what holding the market would have done."""
+    toxic = result["haven"].get("toxic", 0)
+    told = _told(result)
+    return f"EXPERIMENT with {toxic} learners poisoned on purpose. {told}" if toxic else told
+
+
+def _told(result: Mapping[str, Any]) -> str:
     account, trades = result["account"], result["streams"][Stream.SYNTHESIZED.value]["trades"]
     opening = "On simulated data, the" if result["simulated"] else "The"
     if trades == 0 and not result["open_positions"] and account["end_equity"] == account["start_equity"]:

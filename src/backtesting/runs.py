@@ -15,11 +15,15 @@ from ..core.clock import from_iso
 from ..core.errors import DataError, NotFound, UsageError
 from ..core.types import IntArray, Pair, Stream, Trade
 from .recorder import EQUITY, MONEY_EXPONENT, RESULT, TRADES, Curve
-from .result import EDGE_TESTED
+from .result import CONTROLS, EDGE_TESTED
 
 LAST = "last"
 _NAMED = 5
 """How many runs an error message names; a list longer than that helps nobody."""
+
+
+_SHADOWS = {EDGE_TESTED: Stream.MYCELIAL, **dict.fromkeys(CONTROLS.values(), Stream.CONTROL)}
+"""Books that are not called as their stream."""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -115,12 +119,13 @@ def _trade(row: Mapping[str, str]) -> Trade:
     money = ("amount", "entry_price", "exit_price", "fees", "slippage", "profit", "profit_ratio")
     return Trade(
         id=row["id"],
-        stream=Stream.MYCELIAL if row["stream"] == EDGE_TESTED else Stream(row["stream"]),
+        stream=_SHADOWS.get(row["stream"]) or Stream(row["stream"]),
         pair=Pair(row["pair"]),
         entry_at=from_iso(row["entry_at"]),
         exit_at=from_iso(row["exit_at"]),
         exit_reason=row["exit_reason"],
         score=float(row["score"]) if row["score"] else None,
+        leave_at=from_iso(row["leave_at"]) if row["leave_at"] else None,
         **{name: Decimal(row[name]) for name in money},
     )
 

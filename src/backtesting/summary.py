@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..core import metrics, records
+from ..core.clock import from_iso
 from ..core.timeframes import DAY_MS
-from ..core.types import FloatArray, Stream, Trade
+from ..core.types import FloatArray, IntArray, Stream, Trade
+from . import figures
 from .result import quote_of
 from .runs import Run
 from .text import NOTHING, duration, money, number, percent
+from .undefined import FEW_DAYS, NO_CHANGE, NO_CLOSE, NO_LOSS, NO_TRADES
 
 Row = tuple[str, str]
 _HASH_SHOWN = 16
@@ -38,6 +41,8 @@ class _Sums:
         self.returns = metrics.daily_returns(self.daily, self.begin)
         self.growth = metrics.growth_per_year(self.begin, float(self.curve[-1]), self.days)
         self.fall = metrics.max_drawdown(self.curve)
+        self.falls = figures.falls(self.curve)
+        self.lasting = figures.longest_fall(self.falls, self._times()) if len(self.at) else None
 
     def _daily(self) -> FloatArray:
         if not len(self.at):
@@ -45,12 +50,31 @@ class _Sums:
         first, last = metrics.day_of(int(self.at[0])), metrics.day_of(int(self.at[-1]))
         return metrics.daily_last(self.at, self.curve[1:], first, last, self.begin)
 
+    def _times(self) -> IntArray:
+        """When each point of the curve was; the start equity stands at the first slice."""
+        return np.concatenate((self.at[:1], self.at))
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Entry and exit of every closed trade, entry and end of the run of what is still open."""
+        end = int(self.at[-1]) if len(self.at) else 0
+        held = [(from_iso(one["opened_at"]), end) for one in self.result["open_positions"]]
+        return [*((trade.entry_at, trade.exit_at) for trade in self.trades), *held]
+
+    def exposure(self) -> float | None:
+        """Share of the run in which something was held."""
+        return figures.covered(self.spans(), int(self.at[0]), int(self.at[-1])) if len(self.at) else None
+
     def amount(self, value: float | Decimal | None) -> str:
         return f"{money(value)} {self.quote}".rstrip() if value is not None else NOTHING
 
     def when(self, place: int) -> str:
         """The time of a point of the curve; the start equity stands at the first slice."""
         return records.stamp(int(self.at[max(0, place - 1)])) if len(self.at) else NOTHING
+
+
+def _told(shown: str, reason: str) -> str:
+    """A figure, or the dash with the reason why there is none."""
+    return f"{NOTHING} ({reason})" if shown == NOTHING else shown
 
 
 def summary_groups(run: Run) -> list[list[Row]]:
@@ -77,23 +101,51 @@ def _returns(sums: _Sums) -> list[Row]:
     account, stats = sums.account, sums.stats
     gained = account["end_equity"] - account["start_equity"]
     daily = f"{stats.trades / len(sums.daily):.2f}" if len(sums.daily) else NOTHING
-    volumes = [trade.amount * (trade.entry_price + trade.exit_price) for trade in sums.trades]
-    stakes = [float(trade.amount * trade.entry_price) for trade in sums.trades]
-    factor = f"daily equity, x sqrt({metrics.ANNUAL_DAYS})"
     return [
         ("Total/Daily Avg Trades", f"{stats.trades} / {daily}"),
+        ("Max trades open at once", str(figures.at_once(sums.spans()))),
+        ("Long / Short trades", f"{stats.trades} / 0"),
+        ("Exposure % (time with a position)", _told(percent(sums.exposure(), 1), "no time passed")),
         ("Starting balance", sums.amount(account["start_equity"])),
         ("Final balance", sums.amount(account["end_equity"])),
         ("Absolute profit", sums.amount(gained)),
         ("Total profit %", percent(gained / account["start_equity"])),
-        ("CAGR %", percent(sums.growth)),
-        (f"Sharpe ({factor})", number(metrics.sharpe(sums.returns))),
-        (f"Sortino ({factor})", number(metrics.sortino(sums.returns))),
-        ("Calmar", number(metrics.calmar(sums.growth, sums.fall.ratio))),
-        ("SQN", number(metrics.system_quality(sums.profits))),
-        ("Profit factor", number(stats.profit_factor)),
-        ("Expectancy", sums.amount(stats.profit / stats.trades if stats.trades else None)),
-        ("Avg. stake", sums.amount(metrics.mean(stakes))),
+        *_ratios(sums),
+        *_by_trade(sums),
+    ]
+
+
+def _ratios(sums: _Sums) -> list[Row]:
+    """Of the account's marked equity."""
+    factor = f"daily equity, x sqrt({metrics.ANNUAL_DAYS})"
+    why = FEW_DAYS if len(sums.returns) < 2 else NO_CHANGE
+    no_loss = FEW_DAYS if len(sums.returns) < 2 else "no losing day"
+    yearly = "less than one day, or too large" if sums.growth is None else "never below its start"
+    sharpe, sortino = metrics.sharpe(sums.returns), metrics.sortino(sums.returns)
+    return [
+        ("CAGR %", _told(percent(sums.growth), yearly)),
+        (f"Volatility % ({factor})", _told(percent(figures.volatility(sums.returns)), FEW_DAYS)),
+        (f"Sharpe ({factor})", _told(number(sharpe), why)),
+        (f"Sortino ({factor})", _told(number(sortino), no_loss)),
+        ("Calmar", _told(number(metrics.calmar(sums.growth, sums.fall.ratio)), yearly)),
+    ]
+
+
+def _by_trade(sums: _Sums) -> list[Row]:
+    stats = sums.stats
+    volumes = [trade.amount * (trade.entry_price + trade.exit_price) for trade in sums.trades]
+    stakes = [float(trade.amount * trade.entry_price) for trade in sums.trades]
+    no_loss = NO_LOSS if sums.trades else NO_TRADES
+    alike = NO_TRADES if not sums.trades else "one trade, or all profits alike"
+    ratio = number(figures.expectancy_ratio(sums.profits))
+    expected = sums.amount(stats.profit / stats.trades if stats.trades else None)
+    kelly = figures.kelly([trade.profit_ratio for trade in sums.trades])
+    return [
+        ("SQN", _told(number(metrics.system_quality(sums.profits)), alike)),
+        ("Profit factor", _told(number(stats.profit_factor), no_loss)),
+        ("Expectancy (Ratio)", _told(expected if expected == NOTHING else f"{expected} ({ratio})", NO_TRADES)),
+        ("Kelly fraction", _told(number(kelly), "needs a winning and a losing trade")),
+        ("Avg. stake", _told(sums.amount(metrics.mean(stakes)), NO_TRADES)),
         ("Total volume", sums.amount(metrics.total(volumes))),
     ]
 
@@ -104,16 +156,17 @@ def _extremes(sums: _Sums) -> list[Row]:
     losses = [trade for trade in sums.trades if trade.profit < 0]
     best, worst = _pairs(sums)
     trade_best, trade_worst = _trades(sums)
+    no_day = "no slice was seen"
     return [
-        ("Best Pair", best),
-        ("Worst Pair", worst),
-        ("Best trade", trade_best),
-        ("Worst trade", trade_worst),
-        ("Best day", sums.amount(float(changes.max())) if len(changes) else NOTHING),
-        ("Worst day", sums.amount(float(changes.min())) if len(changes) else NOTHING),
+        ("Best Pair", _told(best, NO_TRADES)),
+        ("Worst Pair", _told(worst, NO_TRADES)),
+        ("Best trade", _told(trade_best, NO_TRADES)),
+        ("Worst trade", _told(trade_worst, NO_TRADES)),
+        ("Best day", _told(sums.amount(float(changes.max())) if len(changes) else NOTHING, no_day)),
+        ("Worst day", _told(sums.amount(float(changes.min())) if len(changes) else NOTHING, no_day)),
         ("Days win/draw/lose", f"{(changes > 0).sum()} / {(changes == 0).sum()} / {(changes < 0).sum()}"),
-        ("Avg. Duration Winners", duration(_lasting(wins))),
-        ("Avg. Duration Losers", duration(_lasting(losses))),
+        ("Avg. Duration Winners", _told(duration(_lasting(wins)), "no winning trade")),
+        ("Avg. Duration Losers", _told(duration(_lasting(losses)), NO_LOSS)),
         ("Max Consecutive Wins / Loss", "{} / {}".format(*metrics.streaks(sums.profits))),
         ("Rejected entry signals", str(sum(sums.result["refusals"].values()))),
     ]
@@ -146,7 +199,7 @@ def _ends[T](items: Iterable[T], worth: Callable[[T], Decimal], name: Callable[[
 
 def _balance(sums: _Sums) -> list[Row]:
     fall, curve = sums.fall, sums.curve
-    change = sums.result["market_change_ratio"]
+    change, dry = sums.result["market_change_ratio"], "equity never fell below a peak"
     return [
         ("Min balance", sums.amount(float(curve.min()))),
         ("Max balance", sums.amount(float(curve.max()))),
@@ -154,9 +207,12 @@ def _balance(sums: _Sums) -> list[Row]:
         ("Absolute Drawdown", sums.amount(float(curve[fall.peak] - curve[fall.trough]))),
         ("Drawdown high", sums.amount(float(curve[fall.peak]))),
         ("Drawdown low", sums.amount(float(curve[fall.trough]))),
-        ("Drawdown Start", sums.when(fall.peak) if fall.ratio else NOTHING),
-        ("Drawdown End", sums.when(fall.trough) if fall.ratio else NOTHING),
-        ("Market change % (mean over pairs)", percent(change)),
+        ("Drawdown Start", _told(sums.when(fall.peak) if fall.ratio else NOTHING, dry)),
+        ("Drawdown End", _told(sums.when(fall.trough) if fall.ratio else NOTHING, dry)),
+        ("Avg. Drawdown %", _told(percent(figures.mean_fall(sums.falls)), dry)),
+        ("Longest Drawdown (peak to recovery)", _told(duration(sums.lasting), dry)),
+        ("Market change % (mean over pairs)", _told(percent(change), NO_CLOSE)),
+        ("Buy & hold % (equal stakes)", _told(percent(sums.result["buy_and_hold"]["total_profit_ratio"]), NO_CLOSE)),
     ]
 
 
@@ -187,11 +243,12 @@ def _hashes(sums: _Sums) -> list[Row]:
         (f"{name} sha256", str(result[f"{name}_sha256"])[:_HASH_SHOWN])
         for name in ("data", "config", "orders", "decisions")
     ]
-    speed = result["bars_per_s"]
+    speed, slope = result["bars_per_s"], result.get("rss_slope_mb_per_100k_bars")
     return [
         ("Run", str(result["run_id"])),
         *hashes,
         ("Pair-bars", f"{result['bars']:,}"),
         ("Wall time s / pair-bars per s", f"{result['wall_s']:.2f} / {NOTHING if speed is None else f'{speed:,.0f}'}"),
         ("Peak memory MB", f"{result['peak_rss_mb']:.0f}"),
+        ("Growth of memory MB per 100,000 pair-bars", NOTHING if slope is None else f"{slope:+.2f}"),
     ]

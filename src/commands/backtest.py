@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..agents.population import members
 from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
 from ..backtesting.report import BREAKDOWNS
+from ..backtesting.series import Series
 from ..connectors.sqlite_ledger import SqliteSink
 from ..connectors.ticks import TickFeed
 from ..core import records
 from ..core.clock import SimClock, Timer
 from ..core.errors import UsageError
 from ..core.history import HistoryFeed, SliceDigest
-from ..services.runner import Pace, Runner
+from ..core.traces import census_row
+from ..services.runner import Observer, Pace, Runner
 from ..services.writer import Writer
 from ..wiring import House, Plan, build
 from . import buses, common
 from .feeds import digested, recorded
 from .options import BacktestOptions
-from .outcome import new_run_id, result_of
+from .outcome import conditions, new_run_id, result_of
 from .progress import Progress
 
 LEDGER = "ledger.sqlite"
@@ -28,7 +32,8 @@ LEDGER = "ledger.sqlite"
 
 def run(options: BacktestOptions) -> None:
     """Run it, write the folder, print the result."""
-    settings = common.settings(options.config, options.env, options.sets).settings
+    loaded = common.settings(options.config, options.env, options.sets)
+    settings = loaded.settings
     _refuse_unknown(options.breakdown)
     feed = recorded(options, settings)
     run_id = new_run_id()
@@ -40,26 +45,30 @@ def run(options: BacktestOptions) -> None:
             ledger = _ledger(out, settings, run_id)
             plan = Plan(feed.pairs, feed.interval_ms, options.seed)
             house = build(settings, plan, clock, bus.bus, ledger, feed.history)
+            common.say_experiment(settings)
             digest = SliceDigest(feed.pairs, feed.interval_ms)
+            series = Series(settings.statistics.kept_intervals)
             started = timer.seconds()
-            _walk(house, feed, digest, recorder, timer, quiet=options.json)
+            _walk(house, feed, digest, (recorder.take, series.take), timer, quiet=options.json)
+            ledger.append([census_row(house.clock.now_ms(), run_id, members(house.world))], durable=True)
             ledger.close()
             wall = timer.seconds() - started
-            result = result_of(house, recorder, run_id, "backtest", wall, digest.hexdigest())
-            recorder.save(results.to_json(result), house.tracker.trades)
+            result = result_of(house, recorder, run_id, "backtest", wall, digest.hexdigest(), series)
+            recorder.save(results.to_json(result), house.tracker.trades, conditions(loaded))
     finally:
         bus.close()
     _print(result, out, options)
 
 
 def _walk(
-    house: House, feed: HistoryFeed | TickFeed, digest: SliceDigest, recorder: Recorder, timer: Timer, quiet: bool
-) -> None:
+    house: House, feed: HistoryFeed | TickFeed, digest: SliceDigest, takers: Sequence[Observer], timer: Timer,
+    quiet: bool,
+) -> None:  # fmt: skip
     start = {"cash": records.plain(house.desk.portfolio.cash), "seed": house.seed, "pairs": list(feed.pairs)}
     house.ledger.append([records.row(0, "start", "0", start)], durable=True)
     with Progress(house.engine, timer, len(feed.history.times), feed.simulated, quiet) as progress:
         progress.phase = "backtest"
-        observers = (recorder.take, progress)
+        observers: Sequence[Observer] = (*takers, progress)
         Runner(house.engine, house.ledger, timer, Pace(None, timer), observers, None).run(digested(feed, digest))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.table import Table
 
 from ..agents.colony import Colony
+from ..agents.colony_sharing import links_of, share_when_due
 from ..backtesting import bench, report
 from ..backtesting.text import NOTHING
 from ..connectors.embedded_valkey import EmbeddedValkey
@@ -24,6 +25,7 @@ from ..core.history import History
 from ..core.market import FEATURES
 from ..core.ports import Bus, Clock, Ledger
 from ..core.types import Slice, Snapshot
+from ..services.memory import PatternMemory
 from ..services.writer import Writer
 from ..wiring import Plan, build
 from . import common
@@ -61,6 +63,7 @@ def parts_of(settings: Settings, stack: ExitStack) -> bench.Parts:
         connect=lambda clock: RedisBus(server(), clock, settings.bus, producer="bench", epoch=1, timer=Timer()),
         writer=lambda path: _writer(path, settings),
         colony=lambda pairs, learners: _colony_step(settings, pairs, learners),
+        memory=lambda dimensions: PatternMemory(settings.memory, dimensions, SEED),
         swarm_peak_mb=_swarm_peak_mb,
         help_command=HELP,
     )
@@ -92,12 +95,29 @@ def _writer(path: Path, settings: Settings) -> Ledger:
 
 
 def _colony_step(settings: Settings, pairs: int, learners: int) -> Callable[[Snapshot], object]:
-    """As many learners as asked for, spread over pairs and horizons as in a run."""
+    """As many learners as asked for, spread over pairs and horizons as in a run, who share as in a run."""
     colony = Colony(settings.learners, settings.costs, len(FEATURES), pairs, SEED)
     horizons = settings.learners.horizons
     for number in range(learners):
         colony.born(f"learner-{number}", number % pairs, horizons[number // pairs % len(horizons)].intervals)
-    return colony.step
+    links = links_of(colony, _neighbours(settings, pairs, learners))
+
+    def step(snapshot: Snapshot) -> None:
+        colony.step(snapshot)
+        share_when_due(colony, links, settings.sharing, settings.haven)
+
+    return step
+
+
+def _neighbours(settings: Settings, pairs: int, learners: int) -> Iterator[tuple[str, str]]:
+    """As many for each as in a run: the next ones of its pair and horizon, and of its horizon on other pairs."""
+    horizons, sharing = len(settings.learners.horizons), settings.sharing
+    for number in range(learners):
+        inside = [number + pairs * horizons * step for step in range(1, sharing.inside_neighbours // 2 + 1)]
+        home = number - number % pairs
+        across = [home + (number + step) % pairs for step in range(1, sharing.across_neighbours // 2 + 1)]
+        for other in (*inside, *across):
+            yield f"learner-{number}", f"learner-{other % learners}"
 
 
 def _swarm_peak_mb(sizes: bench.Sizes) -> float:

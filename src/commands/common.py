@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..connectors.config_files import Loaded, load
+from ..core.config import Settings
 from ..core.errors import MycelialError, UsageError
 
 DEFAULT_STATE = Path("state") / "paper"
@@ -51,6 +52,13 @@ def out(text: str) -> None:
         raise
     except OSError as error:
         raise MycelialError(f"the result cannot be written to stdout: {error.strerror}") from error
+
+
+def say_experiment(settings: Settings) -> None:
+    """Nobody shall mistake a run with poisoned learners for one without."""
+    ratio = settings.haven.toxic_ratio
+    if ratio > 0.0:
+        say(f"EXPERIMENT: {ratio:.0%} of the learners are poisoned on purpose (haven.toxic_ratio)")
 
 
 def say(text: str) -> None:

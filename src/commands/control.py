@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def status(state: Path | None, json: bool) -> None:
         return
     for name, value in answer.items():
         if name != "ok":
-            common.out(f"{name:12} {_plain(value)}")
+            common.out(f"{name:12} {_SHORT.get(name, _plain)(value)}")
 
 
 def answer_of(state: Path | None, command: str, **fields: Any) -> dict[str, Any]:
@@ -40,6 +41,22 @@ def answer_of(state: Path | None, command: str, **fields: Any) -> dict[str, Any]
         refused.exit_code = int(answer.get("exit_code", 1))
         raise refused
     return answer
+
+
+def _moats(value: Mapping[str, Mapping[str, Any]]) -> str:
+    return ", ".join(f"{name} {one['status']} ({one['grade'] or '-'})" for name, one in value.items()) or "-"
+
+
+def _discovery(value: Mapping[str, Any]) -> str:
+    kinds = {kind: value[kind] for kind in ("anomalies", "correlations") if kind in value}
+    told = (
+        f"{kind} {one['found']} of {one['tested']} (by chance {one['expected']:.1f})" for kind, one in kinds.items()
+    )
+    return ", ".join(told) or "-"
+
+
+_SHORT: Mapping[str, Callable[[Any], str]] = {"moats": _moats, "discovery": _discovery}
+"""How people read what is long; the object has it all."""
 
 
 def _plain(value: Any) -> str:

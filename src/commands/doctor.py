@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from ..connectors.config_files import DEFAULT_FILE
 from ..connectors.doctor import check
+from ..connectors.doctor_sources import ask_sources, check_logins
 from ..core.errors import InvariantError
 from . import common
 
@@ -15,12 +18,21 @@ LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 
 
 def run(
-    state: Path | None, data: Path | None, config: Path | None, env: str | None, sets: Sequence[str], json: bool
+    state: Path | None,
+    data: Path | None,
+    config: Path | None,
+    env: str | None,
+    sets: Sequence[str],
+    json: bool,
+    sources: bool = False,
 ) -> None:
-    """Print every check; InvariantError (exit 6) when one failed."""
+    """Print every check; InvariantError (exit 6) when one failed. `sources`: ask those outside the market, too."""
     settings = common.settings(config, env, sets).settings
     lock = LOCK if LOCK.is_file() else None
     checks = check(settings, state or common.DEFAULT_STATE, data, lock)
+    checks += check_logins(settings.moats, os.environ)
+    if sources:
+        checks += ask_sources(settings.moats, os.environ, (config or DEFAULT_FILE).parent)
     if json:
         common.out_json(msgspec.to_builtins(checks))
     else:

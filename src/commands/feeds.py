@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,7 @@ from ..backtesting.simulated_market import SimulatedMarket
 from ..backtesting.simulated_moats import MoatsBesides
 from ..connectors.history import load_history, only_venue
 from ..connectors.observations import load_observations
+from ..connectors.sources.standing import SourceHealth
 from ..connectors.ticks import TickFeed
 from ..connectors.trade_files import read_trades
 from ..core.clock import iso
@@ -27,11 +28,15 @@ DEFAULT_TIMEFRAME = "1h"
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A feed with what a run must know of it. Up to `history_ends` (UTC ms) it passes at full speed."""
+    """A feed with what a run must know of it. Up to `history_ends` (UTC ms) it passes at full speed.
+
+    `health` tells how the real sources joined to it stand; None where there are none.
+    """
 
     feed: SimulatedMarket | MoatsBesides | HistoryFeed | TickFeed
     name: str
     history_ends: int
+    health: Callable[[], Sequence[SourceHealth]] | None = None
 
     @property
     def pairs(self) -> tuple[Pair, ...]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from ..backtesting import findings
 from ..backtesting import result as results
+from ..backtesting.code_hash import code_sha256
+from ..backtesting.discovery import discover
+from ..backtesting.effects import effects
 from ..backtesting.recorder import Recorder
-from ..connectors.config_files import config_sha256
+from ..backtesting.series import Series
+from ..connectors.config_files import Loaded, config_sha256, describe
 from ..core.clock import iso, wall_ms
 from ..wiring import House
 
@@ -18,10 +23,24 @@ def new_run_id() -> str:
     return f"{moment}-{secrets.token_hex(2)}"
 
 
+def conditions(loaded: Loaded) -> dict[str, Any]:
+    """Under which conditions a run was made: every setting in force, secrets hidden, and the hash of the code."""
+    leaves = {name: value for name, value, _ in describe(loaded)}
+    return {"code_sha256": code_sha256(), "config_sha256": config_sha256(loaded.settings), "settings": leaves}
+
+
 def result_of(
-    house: House, recorder: Recorder, run_id: str, mode: str, wall_s: float, data_sha256: str
+    house: House,
+    recorder: Recorder,
+    run_id: str,
+    mode: str,
+    wall_s: float,
+    data_sha256: str,
+    series: Series | None = None,
 ) -> dict[str, Any]:
-    """The object of `backtest --json` and of `run` at its end."""
+    """The object of `backtest --json` and of `run` at its end; without a `series` nothing is looked for in it."""
+    settings, aligned = house.settings, None if series is None else series.aligned()
+    moats = findings.moats(None if aligned is None else aligned.view, settings.moats.board.strength)
     facts = results.RunFacts(
         run_id=run_id,
         mode=mode,
@@ -42,5 +61,15 @@ def result_of(
         deployments=house.world.figures.deployments(),
         lifecycle=house.life.counts(),
         agreement=dict(house.world.figures.agreement),
+        learning=house.world.figures.learning(),
+        haven=dict(house.world.figures.haven),
+        rivals_ideas={book: (house.tracker.said[book], house.tracker.believed[book]) for book in house.tracker.said},
+        horizons={one.name: one.intervals for one in settings.learners.horizons},
+        statistics=settings.statistics,
+        moats=moats,
+        synthesis=findings.synthesis(moats),
+        discovery=discover(aligned, settings.statistics),
+        effects=effects(aligned, settings.statistics, house.seed),
+        marked_at=dict(house.desk.marked_at),
     )
     return results.build(recorder.recorded(), facts)

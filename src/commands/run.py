@@ -12,25 +12,28 @@ from uuid import uuid4
 
 import msgspec
 
+from ..agents.population import members
 from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
+from ..backtesting.series import Series
 from ..connectors.control import ControlServer
 from ..connectors.sqlite_ledger import LedgerReader, SqliteSink
 from ..connectors.state_folder import StateFolder
 from ..core import checkpoint, records
 from ..core.clock import SimClock, Timer, iso
-from ..core.config import Settings
+from ..core.config import Haven, Settings
 from ..core.errors import UsageError
 from ..core.history import SliceDigest
 from ..core.messages import AnyMessage
 from ..core.ports import Foreign
+from ..core.traces import census_row
 from ..core.types import Command, CommandKind, Slice, Trade
 from ..services.commands import command_handlers
 from ..services.recovery import Recorded, catch_up
 from ..services.runner import Pace, Runner
 from ..services.writer import Writer
 from ..wiring import Plan, build
-from . import buses, common
+from . import buses, common, memories
 from .feeds import Source, digested, open_source, speed_of
 from .options import ProcessOptions
 from .outcome import new_run_id, result_of
@@ -103,6 +106,7 @@ class _Session:
         plan = Plan(source.pairs, source.interval_ms, options.seed, simulation=source.name == "simulated")
         self._house = build(settings, plan, clock, bus.bus, self._ledger, timer=self._timer)
         self._stack = stack
+        stack.callback(self._house.memory.close)
 
     def run(self, mode: str, speed: float | None) -> dict[str, Any]:
         """Recover, open the socket, walk, save; the result."""
@@ -110,29 +114,32 @@ class _Session:
         self._greet(mode, speed)
         slices = self._recover()
         recorder = Recorder()
-        board = Board(house, self._ledger, mode, self._source, self._bus_url)
+        series = Series(self._settings.statistics.kept_intervals)
+        board = Board(house, self._ledger, series, mode, self._source, self._bus_url)
         pace = Pace(speed, timer, self._source.history_ends)
         progress = self._stack.enter_context(
             Progress(house.engine, timer, None, self._source.feed.simulated, self._options.json)
         )
         progress.paced_from = self._source.history_ends
-        observers = (recorder.take, board, progress)
+        observers = (recorder.take, series.take, board, progress)
         runner = Runner(house.engine, self._ledger, timer, pace, observers, self._settings.ledger.checkpoint_seconds)
         self._open_socket(runner, board)
         digest = SliceDigest(self._source.pairs, self._source.interval_ms)
         started = timer.seconds()
         with _signals(runner):
             runner.run(digested(slices, digest))
-        return result_of(house, recorder, self._run_id, mode, timer.seconds() - started, digest.hexdigest())
+        self._ledger.append([census_row(house.clock.now_ms(), self._run_id, members(house.world))], durable=True)
+        return result_of(house, recorder, self._run_id, mode, timer.seconds() - started, digest.hexdigest(), series)
 
     def _recover(self) -> Iterable[Slice]:
         """Take up where an earlier process ended; the slices that are left."""
         remembered, engine = self._remembered, self._house.engine
-        start: int | None = None
+        at = 0 if remembered.state is None else int(remembered.state["at"])
+        start = None if remembered.state is None else at
+        memories.recall(self._house, self._folder, start, self._timer)
         if remembered.state is not None:
             engine.restore(remembered.state)
-            start = int(remembered.state["at"])
-            self._house.tracker.recall(trade for trade in remembered.trades if trade.exit_at <= start)
+            self._house.tracker.recall(trade for trade in remembered.trades if trade.exit_at <= at)
         slices = iter(self._source.after(start))
         if remembered.until > (start or 0):
             count, taken = catch_up(engine, slices, remembered.until, remembered.recorded)
@@ -141,7 +148,10 @@ class _Session:
         elif start is not None:
             common.say(f"goes on after {iso(start)}")
         for command in remembered.pending:
-            engine.inbox.put(command)
+            for wish in _left_of(command, self._settings.haven):
+                engine.inbox.put(wish)
+        if engine.halted:
+            common.say(f"halted: {engine.halted}; `mycelial resume REASON` lifts it")
         return slices
 
     def _open_socket(self, runner: Runner, board: Board) -> None:
@@ -153,15 +163,18 @@ class _Session:
             self._house.engine.inbox.put(command)
             if command.kind is CommandKind.STOP:
                 runner.stop.set()
+            elif command.kind is CommandKind.EMERGENCY_SHUTDOWN:
+                runner.hasten()
 
         handlers = command_handlers(put, record, board.status, self._source.pairs, lambda: uuid4().hex)
-        server = ControlServer(self._folder.socket_path, handlers)
+        server = ControlServer(self._folder.socket_path, {**handlers, "census": board.population})
         self._stack.callback(server.close)
 
     def _greet(self, mode: str, speed: float | None) -> None:
         market = "SIMULATED market: every price is made up" if self._source.feed.simulated else "recorded days"
         pace = "as fast as it can" if speed is None else f"{speed:g}x"
         common.say(f"mycelial {mode} | {market} | {len(self._source.pairs)} pairs, {self._source.timeframe} | {pace}")
+        common.say_experiment(self._settings)
         common.say(f"state {self._folder.path} | bus {self._bus_url or 'inside the process'} | Ctrl-C drains and stops")
 
 
@@ -172,7 +185,7 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remem
         _refuse_other_run(path, msgspec.json.decode(row.body), identity)
     saved = reader.checkpoint()
     since = None if saved is None else saved[0]
-    tail = reader.tail(1)
+    tail = reader.tail(settings.ledger.group_rows)
     commands = tuple((row.at, msgspec.json.decode(row.body, type=Command)) for row in reader.rows("command"))
     done = {command.id for _, command in commands}
     asked = (msgspec.json.decode(row.body, type=Command) for row in reader.rows("asked"))
@@ -189,9 +202,19 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remem
     )
 
 
+def _left_of(command: Command, haven: Haven) -> tuple[Command, ...]:
+    """What is left of an unanswered wish: an emergency shutdown is over, but its halt and its sales are not."""
+    if command.kind is not CommandKind.EMERGENCY_SHUTDOWN:
+        return (command,)
+    halt = msgspec.structs.replace(command, kind=CommandKind.HALT, reason=f"emergency shutdown: {command.reason}")
+    return (halt, msgspec.structs.replace(command, kind=CommandKind.FLATTEN)) if haven.emergency_flatten else (halt,)
+
+
 def _foreign(body: bytes) -> Foreign:
     fields = msgspec.json.decode(body)
-    return Foreign(fields["channel"], fields["producer"], msgspec.convert(fields["message"], AnyMessage))
+    message = msgspec.convert(fields["message"], AnyMessage)
+    numbers = (fields.get("epoch", 0), fields.get("seq", 0))
+    return Foreign(fields["channel"], fields["producer"], message, *numbers)
 
 
 def _refuse_other_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

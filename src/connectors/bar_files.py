@@ -35,10 +35,16 @@ def read_parquet(path: Path) -> BarColumns:
                     f"{path}: no column {', '.join(missing)}; it has {', '.join(file.schema_arrow.names)}; "
                     f"bars need {', '.join(BAR_COLUMNS)}"
                 )
-            table = file.read(columns=list(BAR_COLUMNS))
+            # One thread: a few short columns gain nothing from more, and each keeps memory of its own for good.
+            table = file.read(columns=list(BAR_COLUMNS), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error}); write it again or remove it") from None
     return columns_of(table, path)
+
+
+def release_read() -> None:
+    """Give back what Arrow keeps for the next file: after the last one it is of no use."""
+    pa.default_memory_pool().release_unused()
 
 
 def columns_of(table: pa.Table, path: Path) -> BarColumns:

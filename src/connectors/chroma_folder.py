@@ -35,6 +35,10 @@ class StoreFolder:
         self.root = root
         self._kept = kept
 
+    def is_new(self) -> bool:
+        """Whether no store was ever made here."""
+        return not self._numbers(STORE)
+
     def take(self) -> Taken:
         """The newest store, its seal broken, or a new and empty folder."""
         self.root.mkdir(parents=True, exist_ok=True)

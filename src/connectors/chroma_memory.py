@@ -134,6 +134,8 @@ class ChromaStore:
     def _lived(self) -> bool:
         """One life of a store, from opening to sealing; False when it broke and another try is due."""
         try:
+            if not self._is_wanted():
+                return True
             self._open()
             self._serve()
             self._close(sealed=True)
@@ -144,6 +146,14 @@ class ChromaStore:
         except BaseException as error:  # noqa: BLE001 - Chroma's panics are no Exceptions, and none may end the run
             return self._broke(error)
         return True
+
+    def _is_wanted(self) -> bool:
+        """Wait until there is something to keep; False when the process ends before: Chroma takes seconds to import."""
+        if self._in_hand or not self._folder.is_new() or next(iter(self._source()), None) is not None:
+            return True
+        self._wake.wait()
+        with self._intake:
+            return bool(self._queue) or self._overflown or not self._quit.is_set()
 
     def _broke(self, error: BaseException) -> bool:
         """Put the store out of use; True when there is no use in trying again."""

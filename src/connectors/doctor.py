@@ -86,26 +86,27 @@ def check(
     state = state.absolute()
     library = start_talib()
     early = [
-        _look("python", check_python),
-        _look("packages", lambda: check_packages(lock)),
+        look("python", check_python),
+        look("packages", lambda: check_packages(lock)),
     ]
     late = [
-        _look("numba cache", lambda: check_numba_cache(PACKAGE)),
-        _look("bus server", lambda: check_bus_server(settings.bus.connect_timeout_seconds)),
-        _look("bus port", lambda: check_bus_port(settings.bus.port, state)),
-        _look("state folder", lambda: check_state(state)),
-        _look("ledger", lambda: check_ledger(state)),
-        _look("data folder", lambda: check_data(folder)),
-        _look("disk", lambda: check_disk(state, settings.run.min_free_disk_mb)),
-        _look("clock", lambda: check_clock(WallClock(), Timer())),
-        _look("terminal", lambda: check_terminal(screen or sys.stdout)),
+        look("numba cache", lambda: check_numba_cache(PACKAGE)),
+        look("bus server", lambda: check_bus_server(settings.bus.connect_timeout_seconds)),
+        look("bus port", lambda: check_bus_port(settings.bus.port, state)),
+        look("state folder", lambda: check_state(state)),
+        look("ledger", lambda: check_ledger(state)),
+        look("data folder", lambda: check_data(folder)),
+        look("disk", lambda: check_disk(state, settings.run.min_free_disk_mb)),
+        look("clock", lambda: check_clock(WallClock(), Timer())),
+        look("terminal", lambda: check_terminal(screen or sys.stdout)),
     ]
-    return [*early, _look("ta-lib", lambda: check_talib(library, settings.run.control_timeout_seconds)), *late]
+    return [*early, look("ta-lib", lambda: check_talib(library, settings.run.control_timeout_seconds)), *late]
 
 
-def _look(name: str, look: Callable[[], Check]) -> Check:
+def look(name: str, check: Callable[[], Check]) -> Check:
+    """One line of the report, whatever happens on the way to it."""
     try:
-        return look()
+        return check()
     except Exception as error:  # noqa: BLE001 - a report that ends at the first defect hides all the others
         return Check(name, "fail", f"{type(error).__name__}: {error}", "this could not be looked at; mend its cause")
 

@@ -13,7 +13,7 @@ from ..core.errors import NotFound, UsageError
 from ..core.history import BarColumns, History, HistoryFeed, align
 from ..core.timeframes import TimeRange, timeframe_ms
 from ..core.types import Pair
-from .bar_files import check_bars, read_parquet
+from .bar_files import check_bars, read_parquet, release_read
 
 __all__ = ["History", "HistoryFeed", "bar_path", "load_history", "only_venue", "pair_of_stem", "read_bars"]
 
@@ -34,6 +34,7 @@ def load_history(
     wanted = _wanted(folder, pairs)
     window = timerange or TimeRange()
     loaded = {pair: read_bars(bar_path(data_dir, venue, timeframe, pair), interval_ms, venue) for pair in wanted}
+    release_read()
     inside = {pair: _inside(bars, window) for pair, bars in loaded.items()}
     empty = tuple(pair for pair in wanted if len(inside[pair].opened) == 0)
     if len(empty) == len(wanted) or (empty and pairs is not None):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from ..core.errors import DataError, UsageError
 from ..core.types import Observation
+from .bar_files import release_read
 from .observation_readers import Reading, reader_for
 
 MOATS = ("code", "government", "corporate", "logistics", "market")
@@ -68,9 +69,11 @@ def load_observations(
         file, reading = outcome
         files.append(file)
         for item in reading.items:
-            _keep_earliest(items, item)
-    inside = [item for item in items.values() if _inside(item.known_at, from_ms, until_ms)]
+            if until_ms is None or item.known_at < until_ms:
+                _keep_earliest(items, item)
+    inside = [item for item in items.values() if from_ms is None or item.known_at >= from_ms]
     inside.sort(key=lambda o: (o.known_at, o.moat, o.source, o.subject, o.id))
+    release_read()
     return Observations(tuple(inside), tuple(files), tuple(unknown))
 
 
@@ -85,7 +88,8 @@ def read_observation_file(path: Path) -> tuple[ObservationFile, Reading] | Unkno
     if moat not in MOATS or path.parent.parent.name != "observations" or path.suffix != ".parquet":
         return UnknownFile(str(path), "not observations/MOAT/NAME.parquet")
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as opened:  # `read_table` brings a library of data sets into memory
+            table = opened.read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({error}); write it again or remove it") from None
     found = reader_for(moat, table.schema)
@@ -104,7 +108,3 @@ def _keep_earliest(items: dict[tuple[str, str, str], Observation], item: Observa
     before = items.get(key)
     if before is None or item.known_at < before.known_at:
         items[key] = item
-
-
-def _inside(at: int, from_ms: int | None, until_ms: int | None) -> bool:
-    return (from_ms is None or at >= from_ms) and (until_ms is None or at < until_ms)

@@ -8,7 +8,7 @@ from .config import BusSettings
 from .errors import AgentFault, BusError, InvariantError
 from .inbox import Inbox
 from .messages import CHANNELS, AnyMessage, Envelope, Message, channel_of, decode, encode, finiteness, validate
-from .ports import Clock, DeadLetter, Failure, Foreign, Handler
+from .ports import Clock, DeadLetter, Failure, Foreign, Handler, Origin
 
 LOCAL_EPOCH = 1
 """Inside one process there is one life only."""
@@ -35,7 +35,8 @@ class Route:
         self.published = 0
 
 
-Queued = tuple[Route, Message]
+Queued = tuple[Route, Message, "int | Foreign"]
+"""What waits: where it goes, what it says, and its number, or the foreign message that it is."""
 
 
 class FanOut:
@@ -62,6 +63,7 @@ class FanOut:
         self._sent_of: dict[str, int] = {}
         self._failures: list[Failure] = []
         self._seq = 0
+        self._current: Queued | None = None
 
     # --- subscriptions -------------------------------------------------------------------------------------------
 
@@ -127,8 +129,10 @@ class FanOut:
             raise AgentFault(f"{source} floods {channel}: more than {self._max_of_source} messages in one phase")
         if self._wired:
             message = self._through_wire(route, message)
+        else:
+            self._seq += 1
         route.published += 1
-        self._queue.append((route, message))
+        self._queue.append((route, message, self._seq))
 
     def _open_route(self, channel: str) -> Route:
         if self._closed:
@@ -190,7 +194,8 @@ class FanOut:
         """Bring the generation over the wire, where there is one, before it is delivered."""
 
     def _deliver(self, batch: list[Queued]) -> None:
-        for route, message in batch:
+        for queued in batch:
+            route, message, _ = self._current = queued
             targets = route.targets
             if targets is None:
                 targets = self._resolve(route)
@@ -201,9 +206,27 @@ class FanOut:
                     raise
                 except Exception as error:  # noqa: BLE001 - one failing handler must not silence the others
                     self._failures.append(Failure(owner, route.channel, repr(error)))
+        self._current = None
+
+    def origin(self) -> Origin:
+        """Which message is being delivered; InvariantError outside a delivery."""
+        if self._current is None:
+            raise InvariantError("no message is being delivered")
+        route, _, number = self._current
+        if isinstance(number, Foreign):
+            return Origin(route.channel, number.producer, number.epoch, number.seq)
+        return Origin(route.channel, self.producer, self.epoch, number)
+
+    def said(self) -> int:
+        """The number of the newest message of this life."""
+        return self._seq
+
+    def go_on(self, said: int) -> None:
+        """Continue the numbers of an earlier life: inside one process there is one epoch only."""
+        self._seq = said
 
     def _refuse_restlessness(self) -> None:
-        names = ", ".join(sorted({route.channel for route, _ in self._queue}))
+        names = ", ".join(sorted({route.channel for route, _, _ in self._queue}))
         raise InvariantError(f"handlers still publish after {self._max_generations} generations on: {names}")
 
     def drain_failures(self) -> Sequence[Failure]:
@@ -239,7 +262,7 @@ class FanOut:
         """Queue a foreign message for local handlers; `settle` delivers it. Nothing goes out again."""
         validate(foreign.message, foreign.channel)
         route = self._routes.get(foreign.channel) or self._open_route(foreign.channel)
-        self._queue.append((route, foreign.message))
+        self._queue.append((route, foreign.message, foreign))
 
     def drain_dead_letters(self) -> Sequence[DeadLetter]:
         """Refused messages since the last call; when more came than are kept, the last one says how many."""

@@ -17,8 +17,6 @@ import msgspec
 from .errors import DataError
 
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="string")
-_SUSPECT = (b"null", b"NaN", b"Infinity", b"Inf")
-"""What a number that is not finite is written as: NaN and inf become `null`, Decimal("NaN") a string."""
 
 
 def encode(value: Any) -> bytes:
@@ -33,7 +31,8 @@ def encode(value: Any) -> bytes:
         raw = _encoder.encode(value)
     except (TypeError, UnicodeEncodeError, RecursionError) as error:
         raise DataError(f"no canonical JSON for this value: {error}") from error
-    if any(token in raw for token in _SUSPECT):
+    # What a number that is not finite is written as: NaN and inf become `null`, Decimal("NaN") or Infinity a string.
+    if b"null" in raw or b"NaN" in raw or b"Inf" in raw:
         _refuse_not_finite(value)
     return raw
 

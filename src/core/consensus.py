@@ -8,6 +8,8 @@ import msgspec
 
 from .types import Side, Vote
 
+_SIDES = tuple(Side)
+
 
 class Agreement(msgspec.Struct, frozen=True):
     """What the voters agreed on: side, mean confidence of those who said so, their names in order."""
@@ -29,14 +31,16 @@ def rule_of_three(votes: Iterable[Vote], required: int, min_confidence: float) -
     (<Side.BUY: 'buy'>, 0.8, ('a', 'b'))
     """
     newest = {vote.voter: vote for vote in votes}
+    if len(newest) < required:
+        return None
     ordered = [newest[voter] for voter in sorted(newest)]
-    found = [agreed for side in Side if (agreed := _agreement(ordered, side, required, min_confidence)) is not None]
+    found = [agreed for side in _SIDES if (agreed := _agreement(ordered, side, required, min_confidence)) is not None]
     return found[0] if len(found) == 1 else None
 
 
 def _agreement(votes: list[Vote], side: Side, required: int, min_confidence: float) -> Agreement | None:
     same = [vote for vote in votes if vote.side is side]
-    if len(same) < required:
+    if len(same) < max(1, required):
         return None
     confidence = sum(vote.confidence for vote in same) / len(same)
     return Agreement(side, confidence, tuple(vote.voter for vote in same)) if confidence > min_confidence else None

@@ -5,7 +5,7 @@ The account and its shadow books run through this same file, so that their rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +23,42 @@ class Settled(msgspec.Struct, frozen=True):
     trades: tuple[Trade, ...]
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """What the gate measures against; ratios of 1. `per_side`: fee and slippage. `max_age_ms` of the newest bar."""
+
+    max_drawdown_ratio: Decimal
+    max_positions: int
+    max_age_ms: int
+    per_side: Decimal
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """What the gate looks at for one order; money in quote currency.
+
+    `pairs`: held or being bought. `position`: what is held of the order's pair, `buying`: whether it is being bought.
+    `fresh`: whether it has a bar; `age_ms` of its newest one, None where only `fresh` is known.
+    """
+
+    cash: Decimal
+    reserved: Decimal
+    equity: Decimal
+    peak_equity: Decimal
+    pairs: int
+    position: Decimal
+    buying: bool
+    fresh: bool
+    age_ms: int | None
+    halted: str
+    bus_up: bool
+
+
+class Review(msgspec.Struct, frozen=True):
+    """What the gate said of an order, and what it looked at."""
+
+    verdict: Approved | Denied
+    looked: Looked
+
+
 class Desk:
     """Portfolio, broker, supervisor and gate of one account or book."""
 
@@ -33,8 +69,11 @@ class Desk:
         self._gate = gate
         self._marks: dict[Pair, Decimal] = {}
         self._deadlines: dict[OrderId, int | None] = {}
+        self._marked_at: dict[Pair, int] = {}
+        self._silent: set[Pair] = set()
         self.equity = portfolio.cash
         self.peak_equity = portfolio.cash
+        self.reviews: list[Review] | None = None  # kept where somebody asks what the gate looked at
 
     def settle(self, slice_: Slice) -> Settled:
         """Take the broker's fills into the portfolio, then mark it to the slice's closes."""
@@ -59,14 +98,37 @@ class Desk:
     def mark(self, slice_: Slice) -> None:
         """Mark open positions to the newest close; a pair without a bar keeps its last mark."""
         held = self.portfolio.positions
-        if slice_.bars is not None and held:
+        if not held:
+            self._marks, self._marked_at = {}, {}
+            self.equity = self.portfolio.cash
+            self.peak_equity = max(self.peak_equity, self.equity)
+            return
+        if slice_.bars is not None:
             block = slice_.bars
-            for index, pair in enumerate(block.pairs):
-                if pair in held and block.present[index]:
+            for pair in held:
+                index = block.pairs.index(pair)
+                if block.present[index]:
+                    self._marked_at[pair] = slice_.at
                     self._marks[pair] = price_in(pair, block.opened, "close", float(block.close[index]))
         self._marks = {pair: self._marks[pair] for pair in held}
+        self._marked_at = {pair: self._marked_at.get(pair, slice_.at) for pair in held}
         self.equity = self.portfolio.equity(self._marks)
         self.peak_equity = max(self.peak_equity, self.equity)
+
+    @property
+    def marked_at(self) -> Mapping[Pair, int]:
+        """When the mark of each held pair became known (UTC ms): of which bar its value is."""
+        return self._marked_at
+
+    def fallen_silent(self, at: int, limit_ms: int) -> list[Pair]:
+        """Held pairs whose mark has come to be older than the limit; each is named once, until a bar comes again."""
+        silent = {pair for pair, marked in self._marked_at.items() if at - marked > limit_ms}
+        told, self._silent = self._silent, silent
+        return sorted(silent - told)
+
+    def mark_of(self, pair: Pair) -> Decimal:
+        """The price at which a held pair counts."""
+        return self._marks[pair]
 
     def forget_peak(self) -> None:
         """Count the drawdown anew from here: somebody resumed, knowing what was lost."""
@@ -82,13 +144,19 @@ class Desk:
         bus_up: bool,
     ) -> list[Approved | Denied]:
         """The supervisor's plan for this slice, each order reviewed by the gate, in the plan's order."""
+        if halted:
+            self._stop_buying()
         state = self._state(snapshot, halted, bus_up)
         if self._withdraw(self._supervisor.moot(ideas, commands, state)):
             state = self._state(snapshot, halted, bus_up)
         verdicts: list[Approved | Denied] = []
+        if self.reviews:
+            self.reviews.clear()
         for order in self._supervisor.plan(intents, ideas, commands, state):
             verdict = self._gate.review(order, state)
             verdicts.append(verdict)
+            if self.reviews is not None:
+                self.reviews.append(Review(verdict, look(order, state)))
             if isinstance(verdict, Approved):
                 state.open_orders = [*state.open_orders, order]
                 state.reserved += order.amount * order.reference if order.side is Side.BUY else ZERO
@@ -105,6 +173,16 @@ class Desk:
             for order in self.broker.cancel(pair):
                 self._deadlines.pop(order.id, None)
         return bool(pairs)
+
+    def _stop_buying(self) -> None:
+        """Whoever is halted buys no more, not even the rest of what was begun; stops stay where they are."""
+        for pair in sorted({order.pair for order in self.broker.open_orders() if order.side is Side.BUY}):
+            self.cancel_entries(pair)
+
+    def cancel_entries(self, pair: Pair) -> None:
+        """Cancel what waits to be bought of a pair."""
+        for order in self.broker.cancel(pair, Side.BUY):
+            self._deadlines.pop(order.id, None)
 
     def _state(self, snapshot: Snapshot, halted: str, bus_up: bool) -> SpineState:
         waiting: list[Order] = list(self.broker.open_orders())
@@ -127,6 +205,8 @@ class Desk:
             "portfolio": self.portfolio.state(),
             "marks": {pair: str(mark) for pair, mark in self._marks.items()},
             "deadlines": dict(self._deadlines),
+            "marked_at": dict(self._marked_at),
+            "silent": sorted(self._silent),
             "equity": str(self.equity),
             "peak": str(self.peak_equity),
         }
@@ -136,4 +216,27 @@ class Desk:
         self.portfolio.restore(state["portfolio"])
         self._marks = {Pair(pair): Decimal(mark) for pair, mark in state["marks"].items()}
         self._deadlines = {OrderId(order): at for order, at in state["deadlines"].items()}
+        self._marked_at = {Pair(pair): at for pair, at in state["marked_at"].items()}
+        self._silent = set(map(Pair, state["silent"]))
         self.equity, self.peak_equity = Decimal(state["equity"]), Decimal(state["peak"])
+
+
+def look(order: Order, state: SpineState) -> Looked:
+    """What there is to see for the gate, before the order itself counts."""
+    pair, snapshot = order.pair, state.snapshot
+    index = snapshot.pairs.index(pair)
+    buying = {order.pair for order in state.open_orders if order.side is Side.BUY}
+    position = state.positions.get(pair)
+    return Looked(
+        state.cash,
+        state.reserved,
+        state.equity,
+        state.peak_equity,
+        len(set(state.positions) | buying),
+        ZERO if position is None else position.amount,
+        pair in buying,
+        bool(snapshot.fresh[index]),
+        None if snapshot.seen_at is None else snapshot.at - int(snapshot.seen_at[index]),
+        state.halted,
+        state.bus_up,
+    )

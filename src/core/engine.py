@@ -17,7 +17,8 @@ from .lines import ENGINE
 from .market import Market
 from .messages import Control, Deployment, Message, SynthesizedTrade
 from .model import MycelialModel, short
-from .ports import Bus, Clock, DeadLetter, Foreign, Ledger, Life, Row, Tracker
+from .ports import Bus, Clock, DeadLetter, Experience, Foreign, Ledger, Life, Memory, Row, Tracker
+from .traces import Traces
 from .types import (
     AccountView,
     Approved,
@@ -49,6 +50,9 @@ OWN_CHANNELS = frozenset(
         "prospecting-consensus",
         "system-deployment",
         "system-hibernation",
+        "pattern-validation-request",
+        "pattern-validation-result",
+        "pattern-narrative",
     }
 )
 """What is said here, up to the colon, happened in this process; nobody outside can know it better, or act by it."""
@@ -80,12 +84,16 @@ class Mailbox:
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Everything one slice led to; ledger, screens, metrics and files live on Reports."""
+    """Everything one slice led to; ledger, screens, metrics and files live on Reports.
+
+    `written`: each of the decisions as `records.decision_line`.
+    """
 
     at: int
     slices: int
     bars: int
     decisions: tuple[Decision, ...]
+    written: tuple[bytes, ...]
     orders: tuple[Order, ...]
     fills: tuple[Fill, ...]
     trades: tuple[Trade, ...]
@@ -112,11 +120,16 @@ class Engine:
         ledger: Ledger,
         sends: bool = True,
         life: Life | None = None,
+        max_age_ms: int = LAST_MS,
+        patience_ms: int = 0,
+        memory: Memory | None = None,
+        experience: Experience | None = None,
     ) -> None:
         self.inbox = Mailbox()
         self.recalled: list[Foreign] = []
         self.halted = ""
         self.stopping = False
+        self.ends_at: int | None = None  # an emergency shutdown waits no longer for its sales
         self.bus_was_down = False  # set while a slice is walked once more that had no bus: what it refused stays so
         self.refusals: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
@@ -129,11 +142,17 @@ class Engine:
         self._ledger = ledger
         self._sends = sends
         self._life = life
+        self._max_age_ms = max_age_ms
+        self._patience_ms = patience_ms
+        self._memory = memory
+        self._experience = experience
         self._slices = 0
         self._reached = -1
         self._numbers: Counter[str] = Counter()
         self._collisions: list[SynthesizedTrade] = []
         self._deployed: list[Pair] = []
+        self._traces = Traces()
+        desk.reviews = []
         bus.subscribe("synthesized-trade-log", self._on_collision, ENGINE)
         bus.subscribe("system-control", self._on_control, ENGINE)
         bus.subscribe("system-deployment", self._on_deployment, ENGINE)
@@ -144,6 +163,8 @@ class Engine:
         self._reach(slice_.at)
         self._slices += 1
         self._numbers.clear()
+        if self._memory is not None:
+            self._memory.on_slice(slice_.at)
         decisions: list[Decision] = []
         commands = self._take_commands(slice_.at, decisions)
         settled = self._settle(slice_, decisions)
@@ -156,8 +177,11 @@ class Engine:
         orders = self._decide(intents, ideas, commands, snapshot, up, decisions)
         closed = self._tracker.on_slice(slice_, snapshot, ideas)
         trades = (*settled.trades, *closed)
-        self._journal(slice_.at, decisions, trades, settled)
-        return self._report(slice_, snapshot, decisions, orders, settled, trades, up)
+        if self.ends_at is not None and (slice_.at >= self.ends_at or not self._desk.portfolio.positions):
+            self.stopping = True
+        written = tuple([records.decision_line(decision) for decision in decisions])
+        self._journal(slice_.at, written, trades, settled, self._explain(snapshot))
+        return self._report(slice_, snapshot, decisions, written, orders, settled, trades, up)
 
     # step 2
     def _reach(self, at: int) -> None:
@@ -183,7 +207,7 @@ class Engine:
         """Journaled with the slice it enters in, so that the same day can be walked again."""
         message = foreign.message
         if isinstance(message, Control):
-            self.inbox.put(Command(message.command, message.reason, message.source))
+            self.inbox.put(Command(message.command, message.reason, message.source, group=message.group))
             return
         if foreign.channel.partition(":")[0] in OWN_CHANNELS:
             letter = DeadLetter(foreign.channel, f"not for {foreign.producer!r} to say", "")
@@ -200,15 +224,16 @@ class Engine:
         self._ledger.append([records.row(at, "command", f"{at}:{number}", command)], durable=True).wait()
         if command.kind is CommandKind.HALT:
             self.halted = command.reason or "halted"
+        elif command.kind is CommandKind.EMERGENCY_SHUTDOWN:
+            self.halted = f"emergency shutdown: {command.reason or 'no reason given'}"
+            self.ends_at = at + self._patience_ms
         elif command.kind is CommandKind.RESUME:
             if self.halted:
                 self._desk.forget_peak()
-            self.halted = ""
+            self.halted, self.ends_at = "", None
         elif command.kind is CommandKind.STOP:
             self.stopping = True
-        self._bus.publish(
-            "system-control", Control(source=ENGINE, at=at, known_at=at, command=command.kind, reason=command.reason)
-        )
+        self._bus.publish("system-control", lines.control(command, at))
 
     # step 4
     def _settle(self, slice_: Slice, decisions: list[Decision]) -> Settled:
@@ -218,15 +243,23 @@ class Engine:
             decisions.extend(lines.fill_line(fill) for fill in settled.fills)
         for trade in settled.trades:
             self._tracker.account_trade(trade)
+        if settled.trades and self._experience is not None:
+            self._experience.on_trades(slice_.at, settled.trades)
         if self._life is not None:
             self._age(self._life.on_trades(slice_.at, settled.trades), decisions)
+            self._age(self._life.on_bars(slice_), decisions)
+        desk, at = self._desk, slice_.at
+        silent = desk.fallen_silent(at, self._max_age_ms)
+        decisions.extend(lines.stale_line(at, pair, desk.mark_of(pair), desk.marked_at[pair]) for pair in silent)
         return settled
 
     def _age(self, changes: Sequence[Transition], decisions: list[Decision]) -> None:
-        """Assets came to another stage of their life; who hibernates loses its team in this slice."""
+        """Assets came to another stage of their life; who hibernates or is delisted loses its team in this slice."""
         for change in changes:
             decisions.append(lines.stage_line(change))
-            if change.after is Stage.HIBERNATED:
+            if change.after is Stage.DELISTED:
+                self._desk.cancel_entries(change.pair)
+            if change.after in (Stage.HIBERNATED, Stage.DELISTED):
                 self._bus.publish("system-hibernation", lines.hibernation(change))
 
     def _write_fills(self, at: int, fills: Sequence[Fill]) -> None:
@@ -255,12 +288,12 @@ class Engine:
         return known and message.at == self._reached and message.at < leave_at <= LAST_MS
 
     def _on_control(self, message: Message) -> None:
-        """A member of the swarm may ask for a halt; everything else comes from outside."""
+        """A member of the swarm may ask for a halt; the rest comes from outside, but for what learners look after."""
         if not isinstance(message, Control) or message.source == ENGINE:
             return
         if message.command is CommandKind.HALT:
             self.inbox.put(Command(message.command, message.reason, message.source))
-        else:
+        elif message.command is not CommandKind.FORCE_SHARE:
             self._refuse(message, "not_entitled")
 
     def _on_deployment(self, message: Message) -> None:
@@ -315,14 +348,17 @@ class Engine:
             else:
                 approved.append(verdict)
                 decisions.append(lines.order_line(verdict.order))
-        self._send(snapshot.at, approved, decisions)
+        sent = self._send(snapshot.at, approved, decisions)
+        if sent and self._experience is not None:
+            self._experience.on_entries(Stream.SYNTHESIZED.value, sent, intents, snapshot)
         return tuple(verdict.order for verdict in approved)
 
     # step 9
-    def _send(self, at: int, approved: Sequence[Approved], decisions: list[Decision]) -> None:
-        """Written down first, then sent, then the outcome is written."""
+    def _send(self, at: int, approved: Sequence[Approved], decisions: list[Decision]) -> list[Order]:
+        """Written down first, then sent, then the outcome is written; the orders that arrived."""
+        sent: list[Order] = []
         if not approved:
-            return
+            return sent
         rows = [records.row(at, "order", verdict.order.id, verdict.order) for verdict in approved]
         self._ledger.append(rows, durable=True).wait()
         failed: list[Row] = []
@@ -331,18 +367,39 @@ class Engine:
                 continue
             try:
                 self._desk.send(verdict)
+                sent.append(verdict.order)
             except BrokerError as error:
                 self.refusals["broker_refused"] += 1
                 failed.append(records.state_row(verdict.order.id, verdict.order.pair, "rejected", at))
                 decisions.append(lines.refusal_line(Denied(verdict.order, at, "broker_refused", str(error))))
         if failed:
             self._ledger.append(failed, durable=True).wait()
+        return sent
 
     # step 10
-    def _journal(self, at: int, decisions: Sequence[Decision], trades: Sequence[Trade], settled: Settled) -> None:
+    def _explain(self, snapshot: Snapshot) -> list[Row]:
+        """The messages behind meetings, what the gate looked at, and what changed of why nobody spoke."""
+        meetings, silences = self._model.outbox.drain_traces()
+        reviews, life = self._desk.reviews or (), self._life
+        pairs = [review.verdict.order.pair for review in reviews]
+        multipliers = {pair: Decimal(1) if life is None else life.multiplier(pair) for pair in pairs}
+        epoch = f"{self._bus.producer}:{self._bus.epoch}"
+        return self._traces.rows(snapshot, meetings, silences, reviews, multipliers, epoch)
+
+    def _journal(
+        self,
+        at: int,
+        written: Sequence[bytes],
+        trades: Sequence[Trade],
+        settled: Settled,
+        traces: Sequence[Row],
+    ) -> None:
         rows = [records.row(at, "trade", trade.id, trade) for trade in trades]
         rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in self._desk.broker.outcomes()]
-        rows += records.decision_rows(at, decisions)
+        if self._memory is not None:
+            rows += [records.memory_row(at, record) for record in self._memory.fresh()]
+        rows += records.decision_rows(at, written)
+        rows += traces
         if self._desk.portfolio.positions and not settled.fills:
             rows.append(self._mark(at))
         if rows:
@@ -367,6 +424,7 @@ class Engine:
         slice_: Slice,
         snapshot: Snapshot,
         decisions: Sequence[Decision],
+        written: tuple[bytes, ...],
         orders: tuple[Order, ...],
         settled: Settled,
         trades: tuple[Trade, ...],
@@ -377,6 +435,7 @@ class Engine:
             slices=self._slices,
             bars=0 if slice_.bars is None else int(slice_.bars.present.sum()),
             decisions=tuple(decisions),
+            written=written,
             orders=orders,
             fills=settled.fills,
             trades=trades,
@@ -404,6 +463,9 @@ class Engine:
             "broker": self._desk.broker.state(),
             "tracker": self._tracker.state(),
             "life": {} if self._life is None else self._life.state(),
+            "experience": {} if self._experience is None else self._experience.state(),
+            "traces": self._traces.state(),
+            "said": self._bus.said(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -421,6 +483,10 @@ class Engine:
         self._tracker.restore(state["tracker"])
         if self._life is not None:
             self._life.restore(state["life"])
+        if self._experience is not None:
+            self._experience.restore(state["experience"])
+        self._traces.restore(state["traces"])
+        self._bus.go_on(state["said"])
 
 
 def _refuse_the_future(slice_: Slice, interval_ms: int) -> None:

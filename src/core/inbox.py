@@ -58,7 +58,7 @@ class Inbox:
         if reason:
             self.refuse(channel, reason, raw)
         elif not isinstance(envelope.body, Barrier):
-            self._waiting.append(Foreign(channel, envelope.producer, envelope.body))
+            self._waiting.append(_foreign(channel, envelope))
             self._waiting_of[envelope.producer] = self._waiting_of.get(envelope.producer, 0) + 1
 
     def refuse(self, channel: str, reason: str, raw: bytes) -> None:
@@ -130,3 +130,7 @@ class Inbox:
             return "command is older than this process"
         self._signatures.add(control.signature)
         return ""
+
+
+def _foreign(channel: str, envelope: Envelope) -> Foreign:
+    return Foreign(channel, envelope.producer, envelope.body, envelope.epoch, envelope.seq)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from . import records
-from .messages import Hibernation, SynthesizedTrade, TradeConfirmation
+from .clock import iso
+from .messages import Control, Hibernation, SynthesizedTrade, TradeConfirmation
 from .model import short
 from .ports import DeadLetter
 from .timeframes import DAY_MS
-from .types import Command, Decision, Denied, Fill, Idea, Order, Stream, Transition
+from .types import Command, Decision, Denied, Fill, Idea, Order, Pair, Stage, Stream, Transition
 
 ENGINE = "engine"
 """The name under which the spine speaks."""
@@ -33,6 +35,13 @@ def confirmation(fill: Fill) -> TradeConfirmation:
     )
 
 
+def control(command: Command, at: int) -> Control:
+    """What the bus is told of a command that takes effect."""
+    return Control(
+        source=ENGINE, at=at, known_at=at, command=command.kind, reason=command.reason, group=command.group
+    )
+
+
 def idea_line(stream: Stream, idea: Idea) -> Decision:
     """An idea that passed the rule of its stream."""
     detail: dict[str, Any] = {"score": idea.score, "voters": list(idea.voters)}
@@ -46,21 +55,17 @@ def idea_line(stream: Stream, idea: Idea) -> Decision:
 def meeting_line(message: SynthesizedTrade) -> Decision:
     """Two ideas that met: an intent, a refusal or a conflict."""
     kind = message.outcome if message.outcome == "conflict" else ("refusal" if message.refused else "intent")
-    return Decision(
-        message.at,
-        kind,
-        message.pair,
-        message.side,
-        message.refused or None,
-        message.source,
-        {
-            "edge": message.edge,
-            "baseline_confidence": message.baseline_confidence,
-            "mycelial_score": message.mycelial_score,
-            "analysts": list(message.analysts),
-            "learners": list(message.learners),
-        },
-    )
+    detail: dict[str, Any] = {
+        "edge": message.edge,
+        "baseline_confidence": message.baseline_confidence,
+        "mycelial_score": message.mycelial_score,
+        "analysts": list(message.analysts),
+        "learners": list(message.learners),
+    }
+    if message.advice:
+        detail |= {"advice": message.advice, "advice_reason": short(message.advice_reason)}
+        detail["memories"] = [short(name) for name in message.memories]
+    return Decision(message.at, kind, message.pair, message.side, message.refused or None, message.source, detail)
 
 
 def refusal_line(denied: Denied) -> Decision:
@@ -103,16 +108,23 @@ def stage_line(change: Transition) -> Decision:
 
 
 def hibernation(change: Transition) -> Hibernation:
-    """What the bus is told when an asset hibernates."""
+    """What the bus is told when an asset hibernates, or is delisted."""
+    delisted = change.after is Stage.DELISTED
     return Hibernation(
         source=ENGINE,
         at=change.at,
         known_at=change.at,
         pair=change.pair,
-        reason=f"lost {-change.profit_ratio:.2%} over its trades",
+        reason="delisted: it has no bars any more" if delisted else f"lost {-change.profit_ratio:.2%} over its trades",
         profit_ratio=float(change.profit_ratio),
         probation_days=change.probation_ms / DAY_MS,
     )
+
+
+def stale_line(at: int, pair: Pair, mark: Decimal, marked_at: int) -> Decision:
+    """A held pair has no bars: its exits wait for one, and it counts at its last price."""
+    detail: dict[str, Any] = {"mark": records.plain(mark), "marked_at": iso(marked_at)}
+    return Decision(at, "notice", pair, None, "stale_data", ENGINE, detail)
 
 
 def letter_line(at: int, letter: DeadLetter) -> Decision:

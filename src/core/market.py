@@ -11,7 +11,7 @@ from .errors import InvariantError
 from .features import MARKET_FEATURES
 from .indicators import IndicatorSource, StreamSource, unknown
 from .moats import MOAT_FEATURES, MoatBoard
-from .types import BoolArray, FloatArray, Pair, Slice, Snapshot
+from .types import NEVER, BoolArray, FloatArray, IntArray, Pair, Slice, Snapshot
 
 FEATURE_TABLE = (*MARKET_FEATURES, *MOAT_FEATURES)
 """Those of the bars, then one column for each moat."""
@@ -40,6 +40,7 @@ class Market:
         self.pairs, self.interval_ms = pairs, interval_ms
         self._source = source or StreamSource(pairs, interval_ms, settings.indicators, settings.analysts)
         self._nothing_fresh = _read_only(np.zeros(len(pairs), np.bool_))
+        self._seen_at = _at(NEVER, self._nothing_fresh, np.full(len(pairs), NEVER))
         self._board = MoatBoard(pairs, settings.moats, simulation)
         self._row = unknown(len(pairs))
         for array in self._row:
@@ -57,6 +58,7 @@ class Market:
             self._refuse_other_pairs(slice_)
             self._row = self._source.advance(slice_.bars)
             fresh = _read_only(slice_.bars.present)
+            self._seen_at = _at(slice_.at, fresh, self._seen_at)
         before = self._board.view.values
         moats = self._board.push(slice_.at, slice_.observations)
         if slice_.bars is not None or moats.values is not before:
@@ -76,16 +78,18 @@ class Market:
             simulated=slice_.simulated,
             observations=slice_.observations,
             moats=moats,
+            seen_at=self._seen_at,
         )
 
     def state(self) -> dict[str, Any]:
         """Everything a restart needs."""
-        return {"source": self._source.state(), "moats": self._board.state()}
+        return {"source": self._source.state(), "moats": self._board.state(), "seen_at": self._seen_at}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`; the next snapshot follows the last one before it was stored."""
         self._row = self._source.restore(state["source"])
         self._board.restore(state["moats"])
+        self._seen_at = _at(NEVER, self._nothing_fresh, state["seen_at"])
         self._features = self._joined()
 
     def _joined(self) -> FloatArray:
@@ -98,6 +102,13 @@ class Market:
         bars = slice_.bars
         if bars is not None and bars.pairs is not self.pairs and bars.pairs != self.pairs:
             raise InvariantError(f"market: bars of {', '.join(bars.pairs)}, but the run has {', '.join(self.pairs)}")
+
+
+def _at(now: int, fresh: BoolArray, before: IntArray) -> IntArray:
+    """When each pair was last seen, read-only."""
+    seen = np.where(fresh, now, before)
+    seen.flags.writeable = False
+    return seen
 
 
 def _read_only(array: BoolArray) -> BoolArray:

@@ -63,7 +63,10 @@ class BaselineIdea(Message, frozen=True, tag="baseline_idea", kw_only=True):
 
 
 class MycelialIdea(Message, frozen=True, tag="mycelial_idea", kw_only=True):
-    """What the learners of a pair expect. `edge` is a log return before costs, signed like the side."""
+    """What the learners of a pair expect. `edge` is a log return before costs, signed like the side.
+
+    `interestingness` in [0, 100]: the mean of its learners', as of the last time it was looked at.
+    """
 
     pair: Pair
     price: float
@@ -73,12 +76,14 @@ class MycelialIdea(Message, frozen=True, tag="mycelial_idea", kw_only=True):
     horizon: int
     learners: tuple[str, ...]
     team: str = ""
+    interestingness: float = 0.0
 
 
 class SynthesizedTrade(Message, frozen=True, tag="synthesized_trade", kw_only=True):
     """Baseline and swarm met on a pair: a collision (same side) or a conflict (opposite sides).
 
-    A collision whose `refused` is empty is an intent.
+    A collision whose `refused` is empty is an intent. `advice` is what memory said of a buy, `advice_reason` over
+    which outcomes, `memories` the ids of them, nearest first; empty where it was not asked.
     """
 
     pair: Pair
@@ -94,6 +99,9 @@ class SynthesizedTrade(Message, frozen=True, tag="synthesized_trade", kw_only=Tr
     baseline_at: int
     mycelial_at: int
     refused: str = ""
+    advice: str = ""
+    advice_reason: str = ""
+    memories: tuple[str, ...] = ()
 
 
 class TradeConfirmation(Message, frozen=True, tag="trade_confirmation", kw_only=True):
@@ -111,11 +119,15 @@ class TradeConfirmation(Message, frozen=True, tag="trade_confirmation", kw_only=
 
 
 class Control(Message, frozen=True, tag="control", kw_only=True):
-    """A command took effect or is asked for by the risk guardian; a stranger's needs a signature."""
+    """A command took effect or is asked for by a member of the swarm; a stranger's needs a signature.
+
+    `group` names the learners that are to share, for FORCE_SHARE.
+    """
 
     command: CommandKind
     reason: str
     signature: str = ""
+    group: str = ""
 
 
 class Proposal(Message, frozen=True, tag="proposal", kw_only=True):
@@ -165,6 +177,48 @@ class Hibernation(Message, frozen=True, tag="hibernation", kw_only=True):
     probation_days: float
 
 
+class PatternRequest(Message, frozen=True, tag="pattern_request", kw_only=True):
+    """A learner's pattern is to be judged on bars that it has not seen.
+
+    `features` by name, as clipped when seen; those that the learner is blind to are absent. `value` in [0, 100].
+    """
+
+    pattern: str
+    pair: Pair
+    moat: str
+    horizon: int
+    side: Side
+    score: float
+    value: float
+    seen_at: int
+    features: dict[str, float]
+
+
+class PatternResult(Message, frozen=True, tag="pattern_result", kw_only=True):
+    """One researcher's vote on a pattern: 1 for it, -1 against it, 0 an abstention.
+
+    `quality` in [0, 100], 50 is no better than the base rate. `moments` resembled the pattern; `mean_move` of their
+    pairs over its horizon, positive where the pattern was right, less that of all moments, in units of volatility.
+    """
+
+    pattern: str
+    pair: Pair
+    vote: int
+    quality: float
+    moments: int
+    mean_move: float
+
+
+class PatternNarrative(Message, frozen=True, tag="pattern_narrative", kw_only=True):
+    """The same in a sentence for people."""
+
+    pattern: str
+    pair: Pair
+    vote: int
+    quality: float
+    narrative: str
+
+
 class Barrier(Message, frozen=True, tag="barrier", kw_only=True):
     """Ends a generation of messages: when it comes back, everything published before it has been received."""
 
@@ -184,6 +238,9 @@ AnyMessage = (
     | BuildRequest
     | Deployment
     | Hibernation
+    | PatternRequest
+    | PatternResult
+    | PatternNarrative
     | Barrier
 )
 
@@ -222,12 +279,20 @@ CHANNELS: tuple[Channel, ...] = (
     Channel("mycelial-trade-ideas", MycelialIdea, ("pattern_learner",), ("trader",)),
     Channel("synthesized-trade-log", SynthesizedTrade, ("trader",), ("engine",)),
     Channel("trade-confirmations", TradeConfirmation, ("engine",), ("risk_guardian",)),
-    Channel("system-control", Control, ("engine", "risk_guardian"), ("engine", "trader")),
+    Channel(
+        "system-control",
+        Control,
+        ("engine", "risk_guardian", "mycelial_instigator"),
+        ("engine", "trader", "builder", "pattern_learner"),
+    ),
     Channel("prospecting-proposals:{team}", Proposal, ("market_explorer",), ("market_explorer",)),
     Channel("prospecting-consensus", ConsensusReached, ("market_explorer",), ("builder",)),
     Channel("system-build-request", BuildRequest, ("pattern_learner",), ("builder",)),
     Channel("system-deployment", Deployment, ("builder",), ("engine",)),
     Channel("system-hibernation", Hibernation, ("engine",), ("builder",)),
+    Channel("pattern-validation-request", PatternRequest, ("pattern_learner",), ("deep_researcher",)),
+    Channel("pattern-validation-result", PatternResult, ("deep_researcher",), ("pattern_learner",)),
+    Channel("pattern-narrative", PatternNarrative, ("deep_researcher",), ("pattern_learner",)),
     Channel("system-barrier", Barrier, ("bus",), ("bus",)),
 )
 

@@ -130,6 +130,18 @@ def gather(
 
 
 @compiled
+def weigh(
+    sums: IntArray, numbers: IntArray, ripe_hours: int, ripe: IntArray, moat: IntArray, known_at: IntArray,
+    z: FloatArray, weight: FloatArray, part: FloatArray, state: IntArray, as_of: IntArray, half_life: FloatArray,
+    rules: FloatArray, cell_of: IntArray, failed_at: IntArray, enabled: IntArray, quality: FloatArray,
+    total: IntArray, values: FloatArray, states: IntArray,
+) -> None:  # fmt: skip
+    """`judge`, then `gather`, in one call from outside."""
+    judge(sums, numbers, ripe_hours, ripe, moat, known_at, z, weight, part, state, as_of, half_life, rules)
+    gather(moat, known_at, weight, part, state, cell_of, failed_at, enabled, quality, total, rules, values, states)
+
+
+@compiled
 def remember(values: FloatArray, states: IntArray, recent: FloatArray, readings: IntArray) -> None:
     """One more |z| of each moat that speaks, the mean over the pairs it speaks of; the oldest leaves."""
     for column in range(recent.shape[0]):

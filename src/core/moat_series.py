@@ -84,7 +84,10 @@ class Schedule:
 
     def at(self, time: int) -> int:
         """Signed minutes, 0 without any event."""
-        last, following = self.neighbours(time)
+        return self.minutes(time, *self.neighbours(time))
+
+    def minutes(self, time: int, last: int | None, following: int | None) -> int:
+        """The same, where the neighbours of `time` are known."""
         if following is not None and (last is None or following - time <= time - last):
             return min(following - time, self._most_ms) // MINUTE_MS
         return 0 if last is None else -(min(time - last, self._most_ms) // MINUTE_MS)

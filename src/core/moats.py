@@ -13,7 +13,7 @@ import numpy as np
 
 from .config import MoatBoardSettings, Moats, MoatStrength
 from .features import Feature
-from .moat_kernels import ALWAYS, COUNT, NEUTRAL, NEVER, SUMS, Cells, fill, gather, judge, remember, sample
+from .moat_kernels import ALWAYS, COUNT, NEUTRAL, NEVER, SUMS, Cells, fill, remember, sample, weigh
 from .moat_series import Basket, Counted, Schedule
 from .moat_strength import STRONG, grade, strength, verdict
 from .timeframes import DAY_MS, HOUR_MS
@@ -98,6 +98,8 @@ class MoatBoard:
         self._classes: list[Status | None] = [None] * moats
         self._simulated = [False] * moats
         self._following: int | None = None
+        self._nearest: tuple[int | None, int | None] = (None, None)  # events, as of the newest count
+        self._begun: IntArray | None = None  # cells of which something is known; None: to be looked up
         self.view = self._view(*self._judge())
 
     # What comes in
@@ -123,8 +125,8 @@ class MoatBoard:
         return self.view
 
     def _hear(self, observations: Sequence[Observation]) -> frozenset[int]:
-        """Every observation into its series; the moats that said something of use."""
-        used = [self._take(seen) for seen in observations]
+        """Every observation into its series, in order of time whatever the order said; the moats that were of use."""
+        used = [self._take(seen) for seen in sorted(observations, key=_by_time)]
         return frozenset([moat for moat in used if moat is not None and self._enabled[moat]])
 
     def _take(self, seen: Observation) -> int | None:
@@ -173,6 +175,8 @@ class MoatBoard:
 
     def _file_event(self, cell: int, known_at: int) -> None:
         counted = self._counted[cell]
+        if counted.begins is None:
+            self._begun = None
         if counted.begins is None or known_at <= self._mark:
             self._anew.add(cell)
         counted.see(known_at)
@@ -235,34 +239,32 @@ class MoatBoard:
         as_of, known = self._as_of, self._cells.known_at
         self._count_at(int(as_of[CODE]), range(self._events))
         self._count_at(int(as_of[CORPORATE]), [self._filed])
-        self._numbers[self._events] = self._schedule.at(int(as_of[GOVERNMENT]))
-        last, following = self._schedule.neighbours(int(as_of[GOVERNMENT]))
+        now = int(as_of[GOVERNMENT])
+        last, following = self._nearest = self._schedule.neighbours(now)
+        self._numbers[self._events] = self._schedule.minutes(now, last, following)
         if following is not None:
             known[self._events] = ALWAYS
         elif last is not None:
             known[self._events] = last
-        for cell, counted in self._counted.items():
-            if counted.begins is not None:
-                known[cell] = self._known[CORPORATE if cell == self._filed else CODE]
+        if self._begun is None:
+            self._begun = np.array([cell for cell, one in self._counted.items() if one.begins is not None], np.int64)
+        known[self._begun] = self._known[self._cells.moat[self._begun]]
 
     def _judge(self) -> tuple[FloatArray, IntArray]:
         """Values and states, (pairs, moats)."""
         cells, pairs = self._cells, len(self._cell_of)
-        judge(
-            self._sums, self._numbers, self._ripe_hours, cells.ripe, cells.moat, cells.known_at, cells.z,
-            cells.weight, cells.part, cells.state, self._as_of, self._half_life, self._rules,
-        )  # fmt: skip
         values, states = np.empty((pairs, len(MOATS))), np.empty((pairs, len(MOATS)), np.int64)
-        gather(
-            cells.moat, cells.known_at, cells.weight, cells.part, cells.state, self._cell_of, self._failed,
-            self._enabled, self._quality, self._total, self._rules, values, states,
+        weigh(
+            self._sums, self._numbers, self._ripe_hours, cells.ripe, cells.moat, cells.known_at, cells.z,
+            cells.weight, cells.part, cells.state, self._as_of, self._half_life, self._rules, self._cell_of,
+            self._failed, self._enabled, self._quality, self._total, values, states,
         )  # fmt: skip
         values.flags.writeable = states.flags.writeable = False
         return values, states
 
     def _note_news(self, at: int, heard: frozenset[int]) -> None:
         """News: an observation, a change between speaking, stale, failed and silent, an event that passed."""
-        following = self._schedule.neighbours(int(self._as_of[GOVERNMENT]))[1]
+        following = self._nearest[1]
         for moat, number in enumerate(self._total.tolist()):
             class_ = Status.OK if STATUSES[number] in SPEAKING else STATUSES[number]
             passed = moat == GOVERNMENT and following != self._following
@@ -325,6 +327,10 @@ class MoatBoard:
             self._roll(state["mark"])
             self._count()
         self.view = self._view(*self._judge())
+
+
+def _by_time(seen: Observation) -> tuple[int, int]:
+    return seen.known_at, seen.at
 
 
 def standing(view: MoatView, moat: int, settings: MoatStrength) -> MoatStanding:

@@ -162,6 +162,7 @@ class Portfolio:
             profit=profit,
             profit_ratio=profit / lot.paid if lot.paid else ZERO,  # crumbs below a money step cost nothing
             exit_reason=fill.reason,
+            leave_at=lot.leave_at,
         )
 
     def state(self) -> dict[str, Any]:

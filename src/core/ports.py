@@ -23,6 +23,7 @@ from .types import (
     Outcome,
     Pair,
     Position,
+    Side,
     Slice,
     Snapshot,
     Stream,
@@ -72,11 +73,22 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class Foreign(msgspec.Struct, frozen=True):
-    """A valid message of another producer; it waits for the next slice."""
+    """A valid message of another producer; it waits for the next slice. `epoch` and `seq` are its numbers there."""
 
     channel: str
     producer: str
     message: Message
+    epoch: int = 0
+    seq: int = 0
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What identifies a message: channel, producer, epoch of the producer's life, gap-free number in it."""
+
+    channel: str
+    producer: str
+    epoch: int
+    seq: int
 
 
 Handler = Callable[[Message], None]
@@ -86,6 +98,7 @@ class Bus(Protocol):
     """Carries messages between agents. First in, first out; `publish` never calls a handler."""
 
     producer: str
+    epoch: int
 
     def subscribe(self, pattern: str, handler: Handler, owner: str) -> None:
         """Deliver messages of `pattern` (a channel name, or `prefix:*`) to `handler` during `settle`."""
@@ -101,6 +114,18 @@ class Bus(Protocol):
 
     def settle(self) -> bool:
         """Deliver until all is quiet, generation by generation; False when the server did not answer in time."""
+        ...
+
+    def origin(self) -> Origin:
+        """Which message is being delivered; InvariantError outside a delivery."""
+        ...
+
+    def said(self) -> int:
+        """The number of the newest message of this life."""
+        ...
+
+    def go_on(self, said: int) -> None:
+        """Continue the numbers of an earlier life, where it is the same epoch."""
         ...
 
     def drain_foreign(self) -> Sequence[Foreign]:
@@ -197,6 +222,10 @@ class Life(Stateful, Protocol):
         """Count the account's trades that closed, and the time that passed; what changed by it, in order of pairs."""
         ...
 
+    def on_bars(self, slice_: Slice) -> Sequence[Transition]:
+        """Notice which assets have bars no more while others have; what changed by it, in order of pairs."""
+        ...
+
     def on_deployment(self, at: int, pair: Pair) -> Sequence[Transition]:
         """A pair has a team: it lives, or lives again."""
         ...
@@ -224,8 +253,8 @@ class Broker(Stateful, Protocol):
         """
         ...
 
-    def cancel(self, pair: Pair) -> Sequence[Order]:
-        """Cancel what is open for a pair, stops included; returns what was cancelled."""
+    def cancel(self, pair: Pair, side: Side | None = None) -> Sequence[Order]:
+        """Cancel what is open for a pair, stops included, or only what waits on one side; returns what it was."""
         ...
 
     def open_orders(self) -> Sequence[Order]:
@@ -282,6 +311,19 @@ class Tracker(Stateful, Protocol):
         ...
 
 
+class Rival(Stateful, Protocol):
+    """Somebody simple whom the swarm has to beat: it sees what the swarm sees and takes part in nothing.
+
+    `name` is that of its book.
+    """
+
+    name: str
+
+    def ideas(self, snapshot: Snapshot) -> Sequence[Idea]:
+        """Its ideas of this slice, which has bars; at most one a pair."""
+        ...
+
+
 class SpineState(msgspec.Struct):
     """What supervisor and gate may look at while one slice is decided. Money in quote currency.
 
@@ -300,8 +342,28 @@ class SpineState(msgspec.Struct):
     reserved: Decimal
 
 
+class Experience(Stateful, Protocol):
+    """Remembers what became of entries: the moment they were decided in, and what they came to."""
+
+    def on_entries(self, book: str, orders: Sequence[Order], intents: Sequence[Intent], snapshot: Snapshot) -> None:
+        """Orders that a book sent in the slice of `snapshot`, and the intents of that slice."""
+        ...
+
+    def on_trades(self, at: int, trades: Sequence[Trade]) -> None:
+        """Trades of a book that closed in the slice of `at` (UTC ms); told before the book's entries of that slice."""
+        ...
+
+
 class Memory(Protocol):
     """Similar moments and what became of them. No answer holds what was not known at the query's `as_of` (UTC ms)."""
+
+    def on_slice(self, at: int) -> None:
+        """A slice begins (UTC ms): nothing that is remembered in it may be known later; a new day forgets the old."""
+        ...
+
+    def fresh(self) -> Sequence[MemoryRecord]:
+        """What was new since the last call, in order, each version once: for the ledger, whoever remembered it."""
+        ...
 
     def remember(self, records: Sequence[MemoryRecord]) -> None:
         """Keep records in order; one that is known already changes nothing. DataError for one that does not fit."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from .canonical import encode
 from .clock import iso
+from .memory import MemoryRecord
 from .ports import Row
 from .types import Decision, Fill, Order, Trade
 
@@ -98,6 +99,7 @@ def trade_fields(trade: Trade) -> dict[str, Any]:
             "profit_ratio": plain(trade.profit_ratio),
             "exit_reason": trade.exit_reason,
             "score": trade.score,
+            "leave_at": None if trade.leave_at is None else stamp(trade.leave_at),
         }
     )
 
@@ -111,13 +113,17 @@ ROW_BYTES = 262_144
 """Lines of one slice go into as many rows as needed, each about this large: far below what a ledger takes."""
 
 
-def decision_rows(at: int, decisions: Sequence[Decision]) -> list[Row]:
+def decision_line(decision: Decision) -> bytes:
+    """A decision as it stands in `decisions.jsonl` and in the ledger, without the end of the line."""
+    return encode(decision_fields(decision))
+
+
+def decision_rows(at: int, lines: Sequence[bytes]) -> list[Row]:
     """The decisions of a slice in order, in rows of kind `decisions`: one, unless they are very long."""
     rows: list[Row] = []
     held: list[bytes] = []
     size = 0
-    for decision in decisions:
-        line = encode(decision_fields(decision))
+    for line in lines:
         if held and size + len(line) > ROW_BYTES:
             rows.append(_decisions(at, len(rows), held))
             held, size = [], 0
@@ -129,6 +135,15 @@ def decision_rows(at: int, decisions: Sequence[Decision]) -> list[Row]:
 def _decisions(at: int, number: int, lines: Sequence[bytes]) -> Row:
     key = f"decisions:{at}" if number == 0 else f"decisions:{at}:{number}"
     return Row(at, "decisions", key, b'{"lines":[' + b",".join(lines) + b"]}")
+
+
+MEMORY = "memory"
+"""The kind of rows that memories are."""
+
+
+def memory_row(at: int, record: MemoryRecord) -> Row:
+    """What was remembered in the slice of `at` (UTC ms); every version of an id has a key of its own."""
+    return row(at, MEMORY, f"{record.id}:{record.known_at}", record)
 
 
 def row(at: int, kind: str, key: str, body: Any) -> Row:

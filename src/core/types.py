@@ -26,6 +26,9 @@ IntArray = npt.NDArray[np.int64]
 MONEY_STEP = Decimal("0.00000001")
 """Money is booked to eight decimals, the finest step of the venues; sums are then exact."""
 
+NEVER = -(2**62)
+"""A time before all times."""
+
 Scalar = str | int | float | bool
 
 
@@ -42,11 +45,16 @@ class Side(StrEnum):
 
 
 class Stream(StrEnum):
-    """The three streams of profit and loss that are compared."""
+    """Whose profit and loss it is: the three streams that are compared, and the simple learners beside them."""
 
     BASELINE = "baseline"
     MYCELIAL = "mycelial"
     SYNTHESIZED = "synthesized"
+    CONTROL = "control"
+
+
+STREAMS = (Stream.BASELINE, Stream.MYCELIAL, Stream.SYNTHESIZED)
+"""The three that are compared."""
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
@@ -212,6 +220,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     value is not known yet (warm-up) or not defined; NaN never means neutral. `fresh` says which pairs have a
     bar in this slice; for the others the last known values stand and are not data of this slice.
     `volatility` is the standard deviation of one-interval log returns. `observations` are those of this slice.
+    `seen_at` (pairs,): when the newest bar of each pair became known, `NEVER` before the first one; None where only
+    `fresh` is known.
     """
 
     at: int
@@ -227,6 +237,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     simulated: bool
     observations: tuple[Observation, ...] = ()
     moats: MoatView | None = None
+    seen_at: IntArray | None = None
 
 
 class Vote(msgspec.Struct, frozen=True, gc=False):
@@ -364,7 +375,10 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Trade(msgspec.Struct, frozen=True):
-    """A closed round trip of one stream. `profit` in quote currency, `profit_ratio` net of both sides' costs."""
+    """A closed round trip of one stream. `profit` in quote currency, `profit_ratio` net of both sides' costs.
+
+    `leave_at`: when the horizon of the idea behind it ended (UTC ms), None where it had none.
+    """
 
     id: str
     stream: Stream
@@ -380,6 +394,7 @@ class Trade(msgspec.Struct, frozen=True):
     profit_ratio: Decimal
     exit_reason: str
     score: float | None = None
+    leave_at: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -400,12 +415,15 @@ class CommandKind(StrEnum):
     FLATTEN = "flatten"
     ORDER = "order"
     STOP = "stop"
+    EMERGENCY_SHUTDOWN = "emergency_shutdown"
+    FORCE_SHARE = "force_share"
 
 
 class Command(msgspec.Struct, frozen=True):
     """A wish from outside or from the risk guardian; journaled with the slice it takes effect in.
 
-    `id` ties it to the row that acknowledged it; empty where nobody waits for an acknowledgement.
+    `id` ties it to the row that acknowledged it; empty where nobody waits for an acknowledgement. `group` names the
+    learners that are to share.
     """
 
     kind: CommandKind
@@ -415,6 +433,7 @@ class Command(msgspec.Struct, frozen=True):
     side: Side | None = None
     amount: Decimal | None = None
     id: str = ""
+    group: str = ""
 
 
 class Stage(StrEnum):
@@ -424,6 +443,7 @@ class Stage(StrEnum):
     PROBATION = "probation_1"
     DEEP_PROBATION = "probation_2"
     HIBERNATED = "hibernated"
+    DELISTED = "delisted"
     REVIVED = "revived"
 
 

@@ -19,10 +19,14 @@ Handler = Callable[[dict[str, Any]], dict[str, Any]]
 SOURCE = "control"
 MAX_REASON_CHARACTERS = 500  # of the format: a reason is a sentence
 _AMOUNT = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")  # of the format: plain decimals, so that it can be booked
+_SAID: Mapping[str, str] = {CommandKind.EMERGENCY_SHUTDOWN: "stop --emergency"}
+"""How the command line says what has another name here."""
 _EFFECTS = {
-    CommandKind.HALT: "no new entries; takes effect with the next slice, exits and stops go on",
+    CommandKind.HALT: "no new entries or teams; takes effect with the next slice, exits and stops go on",
     CommandKind.RESUME: "entries are allowed again; takes effect with the next slice",
     CommandKind.STOP: "the run drains and ends; takes effect with the next slice",
+    CommandKind.EMERGENCY_SHUTDOWN: "no new entries or teams, what waits is cancelled, the run saves and ends; "
+    "takes effect with the next slice, which comes at once; it stays halted until `mycelial resume REASON`",
     CommandKind.FLATTEN: "holdings are sold; takes effect with the next slice",
     CommandKind.ORDER: "passes the same gate as every order; takes effect with the next slice",
 }
@@ -35,7 +39,8 @@ def command_handlers(
     pairs: Sequence[Pair],
     new_id: Callable[[], str] = lambda: "",
 ) -> dict[str, Handler]:
-    """Handlers by command name: halt, resume, stop, flatten, order and status; each takes the request's fields.
+    """Handlers by command name: halt, resume, stop, emergency_shutdown, flatten,
+    order and status; each takes the request's fields.
 
     A command is checked, handed to `record` (which returns only when it is durable), then to `put`; only then is it
     answered. `new_id` names it, so that what was recorded and what took effect can be matched. What `record` raises
@@ -57,6 +62,7 @@ def command_handlers(
         "halt": lambda fields: accept(_with_reason(CommandKind.HALT, fields)),
         "resume": lambda fields: accept(_with_reason(CommandKind.RESUME, fields)),
         "stop": lambda fields: accept(_stop(fields)),
+        "emergency_shutdown": lambda fields: accept(_with_reason(CommandKind.EMERGENCY_SHUTDOWN, fields)),
         "flatten": lambda fields: accept(_flatten(fields, pairs)),
         "order": lambda fields: accept(_order(fields, pairs)),
         "status": tell,
@@ -110,7 +116,8 @@ def _reason(fields: Fields, command: str, usual: str | None = None) -> str:
     if given is None and usual is not None:
         return usual
     if not isinstance(given, str) or not given.strip():
-        raise UsageError(f"{command}: say why, for instance `mycelial {command} 'exchange maintenance'`")
+        said = _SAID.get(command, command)
+        raise UsageError(f"{command}: say why, for instance `mycelial {said} 'exchange maintenance'`")
     line = " ".join(given.split())
     if not line.isprintable() or len(line) > MAX_REASON_CHARACTERS:
         raise UsageError(f"{command}: the reason is one printable line of at most {MAX_REASON_CHARACTERS} characters")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import compress
 from typing import Any
 
 import msgspec
@@ -12,10 +13,11 @@ import msgspec
 from ..core.config import Lifecycle
 from ..core.ports import Life
 from ..core.timeframes import DAY_MS
-from ..core.types import Pair, Stage, Trade, Transition
+from ..core.types import Pair, Slice, Stage, Trade, Transition
 
 ZERO, FULL = Decimal(0), Decimal(1)
 _WELL = (Stage.ACTIVE, Stage.REVIVED)
+_ASLEEP = (Stage.HIBERNATED, Stage.DELISTED)
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -39,7 +41,9 @@ class AssetLife(Life):
         self._settings = settings
         self._lift_ms = settings.lift_after_intervals * interval_ms
         self._hibernation_ms = round(settings.hibernation_days * DAY_MS)
+        self._delisted_ms = round(settings.delisted_days * DAY_MS)
         self._standings: dict[Pair, Standing] = {}
+        self._seen: dict[Pair, int] = {}
 
     def on_trades(self, at: int, trades: Sequence[Trade]) -> Sequence[Transition]:
         """Count closed trades and the time that passed; all changes of a slice are made together, or none is."""
@@ -58,21 +62,48 @@ class AssetLife(Life):
         self._standings = {**self._standings, **changed}
         return moved
 
+    def on_bars(self, slice_: Slice) -> Sequence[Transition]:
+        """An asset with a team and without a bar for `delisted_days`, while others have bars, is delisted.
+
+        One that never had a bar is not: it is not listed yet. A venue that is silent altogether delists nobody.
+        """
+        block, at = slice_.bars, slice_.at
+        if block is None or not block.present.any():
+            return ()
+        self._seen.update(dict.fromkeys(compress(block.pairs, block.present.tolist()), at))
+        if block.present.all():
+            return ()
+        gone = [pair for pair in sorted(self._standings) if self._is_gone(pair, at)]
+        moved = [_transition(pair, self._standings[pair], self._delisted(pair, at), at) for pair in gone]
+        self._standings = {**self._standings, **{pair: self._delisted(pair, at) for pair in gone}}
+        return moved
+
+    def _is_gone(self, pair: Pair, at: int) -> bool:
+        return self._standings[pair].stage not in _ASLEEP and at - self._seen.get(pair, at) >= self._delisted_ms
+
+    def _delisted(self, pair: Pair, at: int) -> Standing:
+        return Standing(Stage.DELISTED, at, self._standings[pair].profit_ratio)
+
     def on_deployment(self, at: int, pair: Pair) -> Sequence[Transition]:
-        """The first team of an asset makes it active, one after hibernation revives it; else nothing changes."""
+        """The first team of an asset makes it active, one after its sleep revives it; else nothing changes.
+
+        What was delisted comes back with its sum, and stands where that puts it.
+        """
         before = self._standings.get(pair)
-        if before is not None and before.stage is not Stage.HIBERNATED:
+        if before is not None and before.stage not in _ASLEEP:
             return ()
         after = Standing(Stage.ACTIVE if before is None else Stage.REVIVED, at)
+        if before is not None and before.stage is Stage.DELISTED:
+            after = self._aged(Standing(Stage.REVIVED, at, before.profit_ratio), at)
         self._standings = {**self._standings, pair: after}
         return (Transition(at, pair, None if before is None else before.stage, after.stage, after.profit_ratio),)
 
     def multiplier(self, pair: Pair) -> Decimal:
-        """Full size, half, a quarter, nothing while it hibernates."""
+        """Full size, half, a quarter, nothing while it hibernates or is delisted."""
         standing = self._standings.get(pair)
         if standing is None or standing.stage in _WELL:
             return FULL
-        if standing.stage is Stage.HIBERNATED:
+        if standing.stage in _ASLEEP:
             return ZERO
         deep = standing.stage is Stage.DEEP_PROBATION
         return self._settings.deep_probation_size if deep else self._settings.probation_size
@@ -91,7 +122,7 @@ class AssetLife(Life):
 
     def _aged(self, now: Standing, at: int) -> Standing:
         """The asset after its sum or the time changed; at most one level better, as much worse as it is."""
-        if now.stage is Stage.HIBERNATED:
+        if now.stage in _ASLEEP:
             return now
         stage = self._stage(now, at)
         well = stage in _WELL
@@ -117,12 +148,14 @@ class AssetLife(Life):
         return total < self._settings.hibernation_ratio and probation_ms >= self._hibernation_ms
 
     def state(self) -> dict[str, Any]:
-        """Every standing, sums as decimal strings."""
-        return {pair: msgspec.to_builtins(standing) for pair, standing in self._standings.items()}
+        """Every standing, sums as decimal strings, and when each pair had its last bar."""
+        standings = {pair: msgspec.to_builtins(standing) for pair, standing in self._standings.items()}
+        return {"standings": standings, "seen": dict(self._seen)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self._standings = {Pair(pair): msgspec.convert(one, Standing) for pair, one in state.items()}
+        self._standings = {Pair(pair): msgspec.convert(one, Standing) for pair, one in state["standings"].items()}
+        self._seen = {Pair(pair): at for pair, at in state["seen"].items()}
 
 
 def _transition(pair: Pair, before: Standing, after: Standing, at: int) -> Transition:

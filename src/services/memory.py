@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import nlargest
 
+from ..core.clock import iso
 from ..core.config import MemorySettings
+from ..core.errors import DataError
 from ..core.memory import (
     ANYWHERE,
     PATTERNS,
@@ -16,65 +19,94 @@ from ..core.memory import (
     decoded,
     recommend,
 )
-from ..core.ports import MemoryStore, Row
-from ..core.records import row
+from ..core.ports import MemoryStore
+from ..core.timeframes import DAY_MS
 from ..core.types import FloatArray
 from .memory_clusters import cluster
 from .memory_index import MemoryIndex
 
-KIND = "memory"
-"""The kind of ledger rows that memories are."""
-DAY_MS = 86_400_000
+Remembered = tuple[int, MemoryRecord]
+"""A record and the slice it was remembered in (UTC ms)."""
 
 
-def memory_row(record: MemoryRecord) -> Row:
-    """The ledger row of a record; every version of an id has a key of its own."""
-    return row(record.known_at, KIND, f"{record.id}:{record.known_at}", record)
+def from_rows(rows: Iterable[tuple[int, bytes]], dimensions: int) -> Iterator[Remembered]:
+    """The records of ledger rows of kind `memory`, given as (at, body), oldest first.
 
-
-def from_bodies(bodies: Iterable[bytes], dimensions: int) -> Iterable[MemoryRecord]:
-    """The records of ledger rows of kind `memory`, oldest first; vectors of another length, which an earlier set of
-    features left, are passed over. DataError for a body that is no record."""
-    return (record for record in map(decoded, bodies) if len(record.vector) == dimensions)
+    Vectors of another length, which an earlier set of features left, are passed over. DataError for a body that is
+    no record.
+    """
+    for at, body in rows:
+        record = decoded(body)
+        if len(record.vector) == dimensions:
+            yield at, record
 
 
 class PatternMemory:
     """Implements the Memory port; used by one thread. Without a store (backtests) there is only the index.
 
-    `seed` decides where clusters start. The ledger is the truth: whoever remembers a record appends its
-    `memory_row`, and a new process calls `rebuild` with what the ledger holds.
+    `seed` decides where clusters start. The ledger is the truth: the spine appends what is `fresh` with the rest of
+    its slice, and a new process calls `rebuild` with what the ledger holds. What is kept is bounded by `keep_days`
+    and, looked at when a day begins, by `max_records`.
     """
 
     def __init__(self, settings: MemorySettings, dimensions: int, seed: int, store: MemoryStore | None = None) -> None:
         self._settings = settings
         self._seed = seed
         self._store = store
+        self._at: int | None = None
+        self._fresh: list[MemoryRecord] = []
         self.index = MemoryIndex(dimensions)
+
+    def __len__(self) -> int:
+        return len(self.index)
 
     @property
     def failure(self) -> str | None:
         """What is wrong with the store now; the answers do not depend on it."""
         return None if self._store is None else self._store.failure
 
-    def rebuild(self, records: Iterable[MemoryRecord], now: int) -> int:
-        """Remember what the ledger holds and what was last seen in the last `keep_days` before `now` (UTC ms).
+    def attach(self, store: MemoryStore) -> None:
+        """Write behind into `store` from now on."""
+        self._store = store
 
-        The store looks after itself. Returns how many records were new.
+    def rebuild(self, remembered: Iterable[Remembered], at: int) -> int:
+        """Be what this memory was after the slice of `at` (UTC ms), by what the ledger holds; how many were new.
+
+        What was remembered after `at` is left out: the slices after it are walked again. The store looks after
+        itself, and nothing of this is `fresh`.
         """
-        before = self._oldest(now)
-        return sum(self.index.add(record) for record in records if record.seen_at >= before)
+        day = at - at % DAY_MS
+        known = [(when, record) for when, record in remembered if when <= at]
+        early = [record for when, record in known if when < day]
+        before = self._before(day, [record.seen_at for record in early])
+        added = sum(self.index.add(record) for record in early if record.seen_at >= before)
+        return added + sum(self.index.add(record) for when, record in known if when >= day)
+
+    def on_slice(self, at: int) -> None:
+        """A slice begins (UTC ms); the first of a day (UTC) forgets what is old."""
+        if self._at is None or at // DAY_MS != self._at // DAY_MS:
+            self.forget_old(at - at % DAY_MS)
+        self._at = at
+
+    def fresh(self) -> Sequence[MemoryRecord]:
+        """What was new since the last call, in order, each version once."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
     def remember(self, records: Sequence[MemoryRecord]) -> None:
         """Keep records in order; one that is known already changes nothing.
 
-        DataError names the first that does not fit; those before it are kept.
+        DataError names the first that does not fit, or claims to be known later than this slice; those before it
+        are kept.
         """
         fresh: list[MemoryRecord] = []
         try:
             for record in records:
+                self._refuse_the_future(record)
                 if self.index.add(record):
-                    fresh.append(record)  # noqa: PERF401 - what came before a bad record is kept
+                    fresh.append(record)
         finally:
+            self._fresh += fresh
             if fresh and self._store is not None:
                 self._store.put(fresh)
 
@@ -102,8 +134,8 @@ class PatternMemory:
         return gone
 
     def forget_old(self, now: int) -> int:
-        """`forget` what was last seen more than `keep_days` before `now` (UTC ms)."""
-        return self.forget(self._oldest(now))
+        """`forget` what was last seen more than `keep_days` before `now` (UTC ms), and all but `max_records`."""
+        return self.forget(self._before(now, self.index.seen()))
 
     def clusters(self, as_of: int, where: Where = ANYWHERE) -> Sequence[Cluster]:
         """Groups of records that lie together and stood at `as_of`, the largest first."""
@@ -115,5 +147,11 @@ class PatternMemory:
         if self._store is not None:
             self._store.close()
 
-    def _oldest(self, now: int) -> int:
-        return now - self._settings.keep_days * DAY_MS
+    def _before(self, now: int, seen: Sequence[int]) -> int:
+        """What was last seen before this time (UTC ms) is too old at `now`, or not among the newest of `seen`."""
+        rule, oldest = self._settings, now - self._settings.keep_days * DAY_MS
+        return max(oldest, nlargest(rule.max_records, seen)[-1]) if len(seen) > rule.max_records else oldest
+
+    def _refuse_the_future(self, record: MemoryRecord) -> None:
+        if self._at is not None and record.known_at > self._at:
+            raise DataError(f"memory {record.id}: known at {iso(record.known_at)}, after the slice of {iso(self._at)}")

@@ -193,6 +193,10 @@ class MemoryIndex:
         rows = np.flatnonzero(self._passed[:size]).tolist()
         return sorted((self._records[row] for row in rows), key=lambda record: record.id)
 
+    def seen(self) -> list[int]:
+        """When each version was last seen (UTC ms), in the order in which they came."""
+        return [int(at) for at in self._times[SEEN, : len(self._records)]]
+
     def versions(self) -> tuple[MemoryRecord, ...]:
         """Every version of every record, in the order in which they came."""
         return tuple(self._records)

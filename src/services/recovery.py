@@ -52,5 +52,6 @@ def catch_up(engine: Engine, slices: Iterable[Slice], until: int, recorded: Reco
         engine.bus_was_down = slice_.at in recorded.down
         engine.on_slice(slice_)
         engine.bus_was_down = engine.stopping = False
+        engine.ends_at = None
         count += 1
     return count, None

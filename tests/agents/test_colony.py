@@ -161,7 +161,7 @@ def test_the_score_is_a_mid_rank_that_waits_for_its_warm_up() -> None:
 
 
 def test_calibration_by_hand() -> None:
-    colony = tiny(learning_rate=1e-9, calibration_memory=0.9)
+    colony = tiny(learning_rate=1e-9, calibration_memory=0.9, calibration_min_t2=4.0)
     row = colony.born("only", 0, 1)
     colony.rows.weights[row, UP, 0] = 1.0
     rng = np.random.default_rng(3)

@@ -45,10 +45,10 @@ def test_the_largest_group_around_one() -> None:
     found = likeness(policies, math.cos(math.radians(12.0)), 1)
     assert (found.contagion, found.medoid, found.members) == (0.75, 2, (0, 2, 3))
     assert likeness(policies, math.cos(math.radians(10.0)), 1).contagion == 0.5
-    assert likeness(policies, 0.9, 5).contagion == 0.0
+    assert likeness(policies, 0.9, 5).contagion is None
     nobody = likeness(np.zeros((3, 2)), 0.9, 0)
-    assert (nobody.contagion, nobody.medoid, nobody.members) == (0.0, None, ())
-    assert likeness(np.zeros((0, 2)), 0.9, 0).contagion == 0.0
+    assert (nobody.contagion, nobody.medoid, nobody.members) == (None, None, ())
+    assert likeness(np.zeros((0, 2)), 0.9, 0).contagion is None
 
 
 def test_a_chain_of_small_steps_is_no_group() -> None:
@@ -129,7 +129,7 @@ def test_a_child_inherits_what_its_parent_knows_and_not_its_record() -> None:
 # Patterns
 
 
-def test_decay_is_counted_from_the_last_sight() -> None:
+def test_m_f33_decay_is_counted_from_the_last_sight() -> None:
     ages = (0, 10, 20, 60, 100, 200, 300)
     assert [decay(age, 200) for age in ages] == [1.0, 0.95, 0.9, 0.7, 0.5, 0.0, 0.0]
 
@@ -187,7 +187,7 @@ def test_a_pattern_is_archived_once() -> None:
     assert (again.candidates, again.rejected) == ((), {"none": 2})
 
 
-def test_every_reason_to_refuse_is_counted() -> None:
+def test_m_f34_every_reason_to_refuse_is_counted() -> None:
     tree = settings(**EAGER)
     late, *_ = archived(settings(**EAGER, patterns__min_value=99.9), 60)
     assert late.rejected == {"low_value": 2}

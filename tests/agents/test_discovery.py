@@ -492,11 +492,22 @@ def test_what_cannot_be_put_away_keeps_its_team() -> None:
     def full(pair: Pair, names: Sequence[str]) -> None:
         raise OSError("disk full")
 
-    before = everything(yard.here)
     yard.here.nursery.on_retiring(full)
+    before = everything(yard.here)
     yard.tell(1, hibernation(BTC, 1))
-    assert everything(yard.here) == before
-    assert yard.here.model.faults == {"builder": 1}
+    for minute in range(2, 9):
+        yard.tell(minute)
+        assert everything(yard.here) == before
+    (line,) = notes(yard.here)
+    assert (line.reason, line.detail["error"]) == (
+        "retirement_failed",
+        "BTC/USDT: cannot be put away: OSError: disk full",
+    )
+    assert not yard.here.model.faults, "it is asked again, and the builder is not put away for it"
+    yard.here.nursery._retiring.pop()
+    yard.tell(9)
+    assert yard.active == [ETH]
+    assert yard.here.figures.retired == 1
 
 
 def test_teams_are_deployed_and_retired_once() -> None:
@@ -673,7 +684,8 @@ def moat_view(status: Status) -> MoatView:
 
 
 def test_the_census_of_the_standard_swarm() -> None:
-    """P market miners, 100 learners by moat, 9 explorers, one trader, guardian and builder; 18 more a team."""
+    """140 for 18 pairs: P market miners, four moats, 100 learners by moat, 9 explorers, three researchers, three
+    instigators, one trader, guardian and builder; and 3 analysts and 15 learners for each team."""
     tree = world().settings
     pairs = tuple(map(Pair, sorted(tree.simulated.pairs)))
     here = world(pairs)
@@ -681,16 +693,17 @@ def test_the_census_of_the_standard_swarm() -> None:
         kind.populate(here)
     census = here.model.census()
     assert list(here.active) == ["BTC/USD", "ETH/USD"]
-    fixed = {"market_miner": 18, "market_explorer": 9, "trader": 1, "risk_guardian": 1, "builder": 1}
+    fixed = {"market_miner": 18, "market_explorer": 9, "trader": 1, "risk_guardian": 1, "builder": 1,
+             "deep_researcher": 3, "mycelial_instigator": 3, "code_miner": 1, "government_miner": 1,
+             "logistics_miner": 1, "corporate_miner": 1}  # fmt: skip
     assert {name: census[name] for name in fixed} == fixed
     assert census["technical_analyst"] == 2 * 3
     assert census["pattern_learner"] == 100 + 2 * 15
     moats = Counter(agent.name.split("-")[1] for agent in here.model.members() if agent.name.startswith("learner-")
                     and "/" not in agent.name)  # fmt: skip
     assert moats == {"market": 60, "code": 10, "government": 10, "logistics": 10, "corporate": 10}
-    others = sum(census.get(kind, 0) for kind in ("code_miner", "government_miner", "logistics_miner",
-                 "corporate_miner", "instigator", "researcher"))  # fmt: skip
-    assert census["total"] == sum(fixed.values()) + 100 + others + 2 * 18
+    assert sum(fixed.values()) + 100 == 140
+    assert census["total"] == 140 + 2 * 18
     learners = [agent for agent in here.model.members() if agent.kind == "pattern_learner"]
     spread = Counter((getattr(one, "pair", ""), getattr(one, "horizon", "")) for one in learners)
     assert len(spread) == 6

@@ -60,7 +60,7 @@ def test_counts_fills_and_remembers_that_it_asked() -> None:
     see(here, snapshot(here), low, (("trade-confirmations", confirmation(START)),))
     first = here.model.member("risk-guardian")
     assert isinstance(first, RiskGuardian)
-    assert first.state() == {"asked": True, "confirmed": 1}
+    assert (first.state()["asked"], first.state()["confirmed"]) == (True, 1)
     other = world()
     risk_guardian.populate(other)
     got: list[Any] = record(other, "system-control")

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from itertools import count
 
 import msgspec
+import numpy as np
 import pytest
 
 from src.backtesting import bench
-from src.backtesting.bench import BENCHMARKS, Benchmark, Entry, Parts, Sizes, choose, entry, machine, own_peak_mb
+from src.backtesting.bench import (
+    BENCHMARKS,
+    Benchmark,
+    Entry,
+    Parts,
+    Sizes,
+    choose,
+    entry,
+    lookup,
+    machine,
+    own_peak_mb,
+    society,
+)
 from src.backtesting.bench.measure import Measured, alternated, percentile
-from src.backtesting.bench.worlds import planted
+from src.backtesting.bench.worlds import START_MS, planted, snapshots_of
 from src.commands import bench as command
+from src.core.bus import LocalBus
+from src.core.clock import SimClock
 from src.core.errors import BusError, NotFound
+from src.core.memory import Where
+from src.core.model import MycelialModel
 from tests.worlds import settings
 
 SMALL = Sizes(
@@ -33,6 +50,8 @@ SMALL = Sizes(
     appends=50,
     rows=100,
     commits=3,
+    patterns=300,
+    lookups=5,
 )
 ONE_RUN = {"swarm_peak_rss_mb"}
 PEERS = {
@@ -40,6 +59,8 @@ PEERS = {
     "local_deliveries_vs_redis": "redis-py",
     "writer_rows_vs_executemany": "sqlite3.executemany",
     "durable_commit_ms": "fdatasync",
+    "society_vs_shuffle_do": "mesa.shuffle_do",
+    "memory_lookup_vs_chroma": "chromadb",
 }
 FIELDS = {
     "name", "value", "unit", "better", "peer", "peer_value", "ratio", "goal", "met", "runs", "least", "most",
@@ -68,7 +89,9 @@ def test_every_benchmark_runs_and_has_all_fields(name: str, parts: Parts) -> Non
 def test_goals_are_those_that_were_promised() -> None:
     goals = {name: round(row.goal, 4) for name, row in BENCHMARKS.items() if row.goal is not None}
     assert goals == {
+        "swarm_pair_bars_per_s": 25_000.0,
         "swarm_scaling_2n": 2.3,
+        "swarm_peak_rss_mb": 600.0,
         "colony_step_300_us": 80.0,
         "features_us_per_pair_bar": 1.0,
         "features_live_us_per_pair_bar": 10.0,
@@ -77,6 +100,8 @@ def test_goals_are_those_that_were_promised() -> None:
         "local_deliveries_vs_redis": 20.0,
         "writer_spine_us": 5.0,
         "writer_rows_vs_executemany": 0.5,
+        "society_vs_shuffle_do": 2.0,
+        "memory_lookup_vs_chroma": 50.0,
         "help_s": 0.4,
     }
 
@@ -184,3 +209,30 @@ class DeafBus:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bus, name)
+
+
+def test_what_is_looked_up_is_exactly_the_nearest_of_the_buys(parts: Parts) -> None:
+    records, memory = lookup.patterns(300), parts.memory(lookup.DIMENSIONS)
+    memory.remember(records)
+    buys = [record for record in records if record.direction is lookup.DIRECTION]
+    table = np.array([record.vector for record in buys])
+    for query in lookup.moments(10):
+        cosines = table @ query / np.linalg.norm(table, axis=1) / np.linalg.norm(query)
+        nearest = [buys[place].id for place in np.argsort(-cosines)[: lookup.NEAREST]]
+        found = memory.similar(query, lookup.NEAREST, START_MS + 300, Where(directions=(lookup.DIRECTION,)))
+        assert [one.record.id for one in found] == nearest
+
+
+def test_both_societies_take_the_same_steps(parts: Parts) -> None:
+    """Their opinions agree, so the peer does the same work; summation apart, in other words to the last digits."""
+    snapshots = snapshots_of(planted(3, 60), parts.settings)
+    clock = SimClock()
+    with closing(LocalBus(clock, parts.settings.bus)) as bus:
+        model = MycelialModel(bus, 7, snapshots[0].interval_ms, parts.settings.agents)
+        ours, theirs = society._Views(model, 18, 3), society._Movers(18, 3)
+        for snapshot in snapshots:
+            model.on_snapshot(snapshot, society.ACCOUNT)
+            theirs.see(snapshot)
+    assert ours.opinions.any()
+    assert ours.opinions.tolist() == pytest.approx([mover.opinion for mover in theirs.movers], rel=1e-12)
+    assert len(ours.figures.opinions) == len(ours.figures.said) == 60

@@ -138,7 +138,7 @@ def test_trades_csv_names_the_book(tmp_path: Path) -> None:
     header, *rows = (tmp_path / "trades.csv").read_text().splitlines()
     assert header == (
         "id,stream,pair,amount,entry_at,exit_at,entry_price,exit_price,fees,slippage,profit,profit_ratio,"
-        "exit_reason,score"
+        "exit_reason,score,leave_at"
     )
     assert [row.split(",")[1] for row in rows] == ["mycelial", "mycelial", EDGE_TESTED, Stream.SYNTHESIZED]
 

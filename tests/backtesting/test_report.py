@@ -58,7 +58,9 @@ def quiet(**changes: object) -> dict[str, Any]:
 def test_fields_stand_in_the_order_that_is_promised() -> None:
     names = list(finished().result)
     assert names[: len(FIELDS)] == FIELDS
-    rest = [EDGE_TESTED, "buy_and_hold", "ideas", "agreement", "open_positions", "faults", "verdict"]
+    rest = [EDGE_TESTED, "buy_and_hold", "ideas", "agreement", "haven", "learning", "open_positions", "faults"]
+    rest += ["controls", "strategy_types", "moats", "synthesis", "discovery", "effects"]
+    rest += ["rss_slope_mb_per_100k_bars", "undefined", "verdict"]
     assert names[len(FIELDS) :] == rest
 
 
@@ -185,7 +187,7 @@ def test_a_folder_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert back.curve.at.tolist() == run.curve.at.tolist()
     assert back.curve.equity.tolist() == run.curve.equity.tolist()
     assert back.curve.cash.tolist() == run.curve.cash.tolist()
-    machine = {"peak_rss_mb", "wall_s"}
+    machine = {"peak_rss_mb", "rss_slope_mb_per_100k_bars", "wall_s"}
     assert {k: v for k, v in back.result.items() if k not in machine} == {
         k: v for k, v in run.result.items() if k not in machine
     }
@@ -345,10 +347,11 @@ def test_what_data_say_is_never_read_as_markup() -> None:
 
 def test_breakdowns() -> None:
     run = finished()
-    for unit, name in (("day", "2024-01-01"), ("week", "2024-01-01"), ("month", "2024-01")):
+    units = (("day", "2024-01-01"), ("week", "2024-01-01"), ("month", "2024-01"), ("year", "2024"), ("weekday", "1 Mon"))
+    for unit, name in units:
         assert row(report.text(run, unit), f"{unit.upper()} BREAKDOWN", name)[1] == "1"
-    with pytest.raises(UsageError, match="breakdown 'year': choose day, week, month"):
-        report.text(run, "year")
+    with pytest.raises(UsageError, match="breakdown 'hour': choose day, week, month"):
+        report.text(run, "hour")
 
 
 def test_a_trade_that_closes_at_midnight_belongs_to_the_day_before() -> None:

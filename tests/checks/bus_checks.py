@@ -429,7 +429,7 @@ def check_foreign_messages_wait(make: Make) -> None:
     assert rig.bus.settle()
     assert got == [market(1.0)]
     waiting = list(rig.bus.drain_foreign())
-    assert waiting == [Foreign(MARKET, "stranger", market(7.0))]
+    assert waiting == [Foreign(MARKET, "stranger", market(7.0), 1, 1)]
     assert list(rig.bus.drain_foreign()) == []
     rig.bus.deliver_foreign(waiting[0])
     assert got == [market(1.0)]
@@ -522,7 +522,7 @@ def check_own_name_in_a_strangers_mouth(make: Make) -> None:
 def check_own_earlier_life_is_foreign(make: Make) -> None:
     rig = make()
     rig.feed(MARKET, foreign_raw(market(), 1, producer=rig.bus.producer, epoch=rig.bus.epoch - 1))
-    assert list(rig.bus.drain_foreign()) == [Foreign(MARKET, rig.bus.producer, market())]
+    assert list(rig.bus.drain_foreign()) == [Foreign(MARKET, rig.bus.producer, market(), rig.bus.epoch - 1, 1)]
 
 
 def check_dead_letters_are_bounded(make: Make) -> None:
@@ -560,7 +560,7 @@ def check_signed_command_is_accepted_once(make: Make) -> None:
     rig = make(control_secret=SECRET)
     signed = sign(halt(), SECRET)
     rig.feed("system-control", foreign_raw(signed, 1))
-    assert list(rig.bus.drain_foreign()) == [Foreign("system-control", "stranger", signed)]
+    assert list(rig.bus.drain_foreign()) == [Foreign("system-control", "stranger", signed, 1, 1)]
     assert _dead(rig, "system-control", foreign_raw(signed, 2)) == "command was seen before"
     assert _dead(rig, "system-control", foreign_raw(signed, 1, producer="thief")) == "command was seen before"
     recorded = sign(halt(known_at=NOW - 1), SECRET)

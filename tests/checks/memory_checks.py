@@ -206,7 +206,35 @@ def check_queries_that_cannot_be_answered(open_memory: OpenMemory) -> None:
     memory.close()
 
 
+def check_what_is_new_is_told_once(open_memory: OpenMemory) -> None:
+    """For the ledger: in order, without what was known, every version of an id."""
+    memory = open_memory()
+    memory.remember([record("a"), record("b"), record("a")])
+    memory.remember([record("b"), record("a", known_at=20, seen_at=10, outcome=0.1)])
+    assert [(one.id, one.known_at) for one in memory.fresh()] == [("a", 10), ("b", 10), ("a", 20)]
+    assert list(memory.fresh()) == []
+    memory.remember([record("b")])
+    assert list(memory.fresh()) == []
+    memory.close()
+
+
+def check_no_memory_is_of_the_future(open_memory: OpenMemory) -> None:
+    """Inside a slice: what is known now is kept, what would be known a millisecond later refused."""
+    memory = open_memory()
+    memory.on_slice(20)
+    memory.remember([record("now", known_at=20)])
+    with pytest.raises(DataError, match=r"memory later: known at 1970-01-01T00:00:00.021Z, after the slice of .*020Z"):
+        memory.remember([record("later", known_at=21)])
+    assert [one.record.id for one in memory.similar(query(), 9, LATER)] == ["now"]
+    memory.on_slice(21)
+    memory.remember([record("later", known_at=21)])
+    assert [one.id for one in memory.fresh()] == ["now", "later"]
+    memory.close()
+
+
 CHECKS = (
+    check_what_is_new_is_told_once,
+    check_no_memory_is_of_the_future,
     check_nearest_first_and_ties_by_id,
     check_nothing_from_the_future,
     check_an_outcome_is_unknown_until_it_is_known,

@@ -58,7 +58,7 @@ REPLAY = (*SMALL, "--bus", "local", "--json")
         (("--data", "DATA", "--seed", "-1"), 4, "--seed"),
         (("--data", "DATA", "--seed", str(10**30)), 4, "--seed"),
         (("--data", "DATA", "--seed", "seven"), 4, "--seed"),
-        (("--data", "DATA", "--breakdown", "year"), 4, "choose day, week, month"),
+        (("--data", "DATA", "--breakdown", "hour"), 4, "choose day, week, month"),
         (("--data", "DATA", "--bus", "redis://localhost"), 4, "a backtest takes local, or embedded"),
         (("--data", "DATA", "--out", "/proc/nowhere"), 4, "--out /proc/nowhere"),
         (("--data", "DATA", "--wat"), 4, "No such option: --wat"),

@@ -61,6 +61,17 @@ def test_it_says_at_once_that_the_market_is_made_up(running: Process) -> None:
     assert status["faults"] == {}
 
 
+def test_status_says_how_the_moats_stand_and_what_was_discovered(running: Process) -> None:
+    status = asked(running, "status")
+    assert set(status["moats"]) == {"code", "government", "logistics", "corporate"}
+    assert all(one["simulated"] for one in status["moats"].values())
+    together = status["synthesis"]
+    graded = [name for grade in ("strong", "moderate", "weak", "none", "no_data") for name in together[grade]]
+    assert sorted(graded) == sorted(status["moats"])
+    assert status["discovery"]["samples"] >= 1
+    assert status["discovery"]["anomalies"]["threshold"] == 2.5
+
+
 def test_status_for_people(running: Process) -> None:
     done = mycelial("status", "--state", running.state, cwd=running.state)
     assert done.returncode == 0

@@ -372,6 +372,24 @@ def test_nothing_is_downloaded_and_chroma_is_not_imported_early(tmp_path: Path) 
     collections.close()
 
 
+def test_a_store_with_nothing_to_keep_is_not_opened(tmp_path: Path) -> None:
+    """A short run pays neither for the import nor for the folder; the first record opens it."""
+    code = (
+        "import sys; from pathlib import Path;"
+        "from tests.connectors.test_chroma_memory import DIMENSIONS, SETTLED, ChromaStore;"
+        "store = ChromaStore(Path(sys.argv[1]), SETTLED, DIMENSIONS, lambda: []); store.close();"
+        "sys.exit('chromadb' in sys.modules or store.state != 'absent' or store.failure is not None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "none")], cwd=ROOT, check=False)
+    assert done.returncode == 0
+    assert not (tmp_path / "none").exists()
+    store = ChromaStore(tmp_path / "some", SETTLED, DIMENSIONS, list)
+    store.put([record("a")])
+    store.close()
+    assert (store.failure, store.skipped) == (None, 0)
+    assert_stored(tmp_path / "some", [record("a")])
+
+
 @pytest.mark.long
 def test_look_up_fifty_times_faster_than_chroma_filters(tmp_path: Path) -> None:
     """The same question to both, in turns, at 10,000 x 32 with half of the records passing."""

@@ -212,3 +212,37 @@ def test_everything_recorded_is_recognised() -> None:
         "mining devices": 86,
         "daily series": 31_925,
     }
+
+
+def test_unsorted_and_doubled_rows_say_the_same(tmp_path: Path) -> None:
+    order = [3, 1, 0, 2, 1, 3, 3]
+    times, shas = [T0 + day * DAY for day in range(4)], ["a", "b", "c", "d"]
+
+    def written(root: Path, rows: list[int]) -> tuple[Observation, ...]:
+        commits(root, "one", [shas[row] for row in rows], [times[row] + DAY for row in rows])
+        at = [times[row] for row in rows]
+        known = [one + DAY for one in at]
+        write(root, "market/dxy.parquet", dxy=[90.0 + row for row in rows], timestamp=at, known_ms=known)
+        names = [f"S{row % 2}" for row in rows]
+        columns = {"timestamp": at, "known_ms": known, "symbol": names, "close": [float(row) for row in rows]}
+        write(root, "corporate/equities.parquet", **columns)
+        return load_observations(root).items
+
+    sound = written(tmp_path / "sound", [0, 1, 2, 3])
+    assert len(sound) == 12
+    assert written(tmp_path / "unsorted", order) == sound
+
+
+@pytest.mark.parametrize("moat", ["code", "corporate"])
+def test_a_file_of_a_known_kind_with_an_unknown_column_is_reported(tmp_path: Path, moat: str) -> None:
+    path = commits(tmp_path, "one", ["a"], [T0 + 1])
+    if moat == "corporate":
+        path = write(tmp_path, "corporate/x.parquet", timestamp=[T0], known_ms=[T0], close=[1.0], mood=["good"])
+    else:
+        pq.write_table(pq.read_table(path).append_column("mood", pa.array(["good"])), path)
+    loaded = load_observations(tmp_path, [moat])
+    assert loaded.items == ()
+    ((reported, reason),) = [(one.path, one.reason) for one in loaded.unknown]
+    assert reported == str(path)
+    assert "no reader for the columns" in reason
+    assert "mood" in reason

@@ -129,7 +129,10 @@ def test_second_producer_does_not_touch_the_order(shared: EmbeddedValkey, build:
     first.settle = disturbed  # type: ignore[method-assign]
     assert run_traffic(first, clock, 3, slices=100) == expected
     assert first.ping()
-    assert list(first.drain_foreign()) == [Foreign(MARKET, "second", message) for message in sent]
+    came = list(first.drain_foreign())
+    assert [(one.channel, one.producer, one.message) for one in came] == [(MARKET, "second", one) for one in sent]
+    assert {one.epoch for one in came} == {second.epoch}
+    assert [one.seq for one in came] == sorted({one.seq for one in came})
     assert (first.gaps, list(first.drain_dead_letters())) == ({}, [])
     assert second.gaps == {}
     assert {foreign.producer for foreign in second.drain_foreign()} == {"own"}

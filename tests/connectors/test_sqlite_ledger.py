@@ -157,7 +157,7 @@ def test_trades_and_patterns_by_column(path: Path) -> None:
     assert reader.table("patterns") == [PATTERN | changed | {"seq": 2, "created_at": 6}]
 
 
-def test_every_trade_of_a_run_is_in_the_table(path: Path) -> None:
+def test_m_f03_every_trade_of_a_run_is_in_the_table(path: Path) -> None:
     ledger = Writer(sink_of(path), SETTINGS)
     for number in range(250):
         body = canonical.encode(TRADE | {"trade_id": f"t{number}"})

@@ -30,6 +30,9 @@ from src.core.messages import (
     Message,
     MoatData,
     MycelialIdea,
+    PatternNarrative,
+    PatternRequest,
+    PatternResult,
     Proposal,
     SynthesizedTrade,
     TradeConfirmation,
@@ -56,7 +59,8 @@ EXAMPLES: tuple[Message, ...] = (
     ),
     BaselineIdea(**BASE, pair=BTC, price=1.0, votes=(Vote("a", Side.BUY, 0.1 + 0.2, "rsi"), Vote("b", Side.SELL, 1.0))),
     MycelialIdea(
-        **BASE, pair=BTC, price=1.0, side=Side.SELL, score=0.9, edge=0.01, horizon=6, learners=("a", "ü"), team="t"
+        **BASE, pair=BTC, price=1.0, side=Side.SELL, score=0.9, edge=0.01, horizon=6, learners=("a", "ü"), team="t",
+        interestingness=12.5,
     ),
     SynthesizedTrade(
         **BASE, pair=BTC, outcome="collision", side=Side.BUY, price=1.0, baseline_confidence=0.8, mycelial_score=0.9,
@@ -66,7 +70,7 @@ EXAMPLES: tuple[Message, ...] = (
         **BASE, pair=BTC, side=Side.BUY, stream=Stream.SYNTHESIZED, order_id="o", amount="0.10000000", price="1",
         fee="0", slippage="0", reason='entry "quoted" \\ \n',
     ),
-    Control(**BASE, command=CommandKind.HALT, reason="why", signature="ab"),
+    Control(**BASE, command=CommandKind.FORCE_SHARE, reason="why", signature="ab", group="HFT"),
     Proposal(
         **BASE, team="HFT", pair=BTC, votes=(Vote("a", Side.BUY, 0.75, "6/8"),), points=(Points("a", 2, 2, 1, 0, 1),),
         estimated=("liquidity",),
@@ -75,6 +79,12 @@ EXAMPLES: tuple[Message, ...] = (
     BuildRequest(**BASE, tool="code source", reason="no data for 24 hours"),
     Deployment(**BASE, pair=BTC, why="consensus", agents=("a", "b"), team="Swing"),
     Hibernation(**BASE, pair=BTC, reason="lost", profit_ratio=-0.16, probation_days=90.5),
+    PatternRequest(
+        **BASE, pattern="a@1", pair=BTC, moat="code", horizon=6, side=Side.SELL, score=0.8, value=40.5, seen_at=NOW - 9,
+        features={"code": -0.5},
+    ),
+    PatternResult(**BASE, pattern="a@1", pair=BTC, vote=-1, quality=12.5, moments=40, mean_move=-0.25),
+    PatternNarrative(**BASE, pattern="a@1", pair=BTC, vote=1, quality=80.0, narrative="it went on"),
     Barrier(**BASE, number=2**53),
 )  # fmt: skip
 LOCAL = [channel for channel in CHANNELS if channel.struct is not Barrier]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
 from typing import ClassVar
@@ -11,13 +12,16 @@ import numpy as np
 import pytest
 
 from src.agents import KINDS, Kind, World
+from src.agents.pattern_learner import PatternLearner
 from src.core.bus import LocalBus
+from src.core.clock import SimClock
 from src.core.history import BarColumns, History, align
 from src.core.messages import BaselineIdea, ConsensusReached, Hibernation, Message, MycelialIdea
 from src.core.model import MycelialAgent, MycelialModel
 from src.core.ports import Foreign
 from src.core.types import Decision, Pair, Side, Snapshot, Vote
 from tests.walked import Walk
+from tests.worlds import settings
 
 HOUR, DAY = 3_600_000, 86_400_000
 START = 1_609_459_200_000
@@ -132,10 +136,104 @@ def test_its_team_leaves_and_another_comes() -> None:
     assert not lived().house.model.faults
 
 
+class Listening(LocalBus):
+    """A bus that remembers when who spoke."""
+
+    def __init__(self, clock: SimClock) -> None:
+        super().__init__(clock, settings().bus)
+        self.said: list[tuple[int, str]] = []
+
+    def publish(self, channel: str, message: Message) -> None:
+        self.said.append((message.at, message.source))
+        super().publish(channel, message)
+
+
+ASLEEP_AT = START + (CALLS[0] + 3) * HOUR + 90 * DAY
+ASLEEP_BAR = (ASLEEP_AT - START) // HOUR - 1
+
+
+def test_m_f12_after_hibernation_no_message_of_its_team_appears() -> None:
+    walked = walk(make_bus=Listening, builder__cooldown_seconds=10 * 86_400)
+    walked.until(ASLEEP_BAR - 1)
+    team = set(walked.house.world.active[PAIR])
+    assert len(team) == 3
+    walked.all()
+    bus = walked.bus
+    assert isinstance(bus, Listening)
+    assert {source for at, source in bus.said if at > ASLEEP_AT} & team == set()
+    assert not team & {agent.name for agent in walked.house.model.members()}
+    assert not team & {owner for _, (owner, _) in bus._subscriptions}
+
+
+def learnt(walked: Walk) -> dict[str, tuple[int, int, float]]:
+    """What those learners of the asset have behind them that see what moves here (volume does not), by name."""
+    views = {name: walked.house.model.member(name) for name in walked.house.world.active[PAIR]}
+    told = {name: agent.view() for name, agent in views.items() if isinstance(agent, PatternLearner)}
+    figures = {
+        name: (int(view["t"] or 0), int(view["trades"] or 0), float(view["learning_rate"] or 0.0))
+        for name, view in told.items()
+    }
+    return {name: figure for name, figure in figures.items() if figure[0]}
+
+
+def test_m_f16_the_team_of_its_revival_knows_what_the_old_one_knew() -> None:
+    walked = walk()
+    walked.until(ASLEEP_BAR - 1)
+    before = learnt(walked)
+    walked.until(ASLEEP_BAR)
+    assert not walked.house.world.active
+    walked.until(ASLEEP_BAR + 1)
+    after = learnt(walked)
+    assert after.keys() == before.keys() != set()
+    for name, (outcomes, trades, rate) in before.items():
+        assert outcomes > 1000, "a team that had learnt something"
+        assert after[name] == (outcomes + 1, trades, rate), "one more bar, the one of its last slice"
+
+
+def test_a_revival_that_fails_half_way_leaves_it_asleep_and_comes_again() -> None:
+    walked = walk()
+    fails = [OSError("disk full")]
+
+    def failing(pair: Pair, names: Sequence[str]) -> None:
+        if fails:
+            raise fails.pop()
+
+    walked.house.world.nursery.on_reviving(failing)
+    walked.until(ASLEEP_BAR + 1)
+    assert not walked.house.world.active
+    assert walked.house.life.counts() == {"hibernated": 1}
+    assert walked.house.world.nursery.was_retired(PAIR)
+    assert walked.house.world.figures.refused["deployment_failed"] == 1
+    walked.until(ASLEEP_BAR + 3)
+    assert list(walked.house.world.active) == [PAIR]
+    assert walked.house.life.counts() == {"revived": 1}
+    (known,) = [outcomes for outcomes, _, _ in learnt(walked).values()]
+    assert known > 1000, "and it still knows"
+
+
+def test_a_hibernation_that_fails_half_way_keeps_the_team_and_comes_again() -> None:
+    walked = walk(builder__cooldown_seconds=10 * 86_400)
+    fails = [OSError("disk full")] * 5
+
+    def failing(pair: Pair, names: Sequence[str]) -> None:
+        if fails:
+            raise fails.pop()
+
+    walked.house.world.nursery.on_retiring(failing)
+    walked.until(ASLEEP_BAR - 1)
+    team = walked.house.world.active[PAIR]
+    for bar in range(ASLEEP_BAR, ASLEEP_BAR + 5):
+        walked.until(bar)
+        assert walked.house.world.active[PAIR] == team
+        assert walked.house.life.multiplier(PAIR) == 0, "and it trades nothing"
+    walked.until(ASLEEP_BAR + 5)
+    assert not walked.house.world.active
+    assert not walked.house.model.faults
+
+
 def test_while_it_sleeps_nothing_of_its_team_is_left() -> None:
     walked = walk(builder__cooldown_seconds=10 * 86_400)
-    asleep_at = START + (CALLS[0] + 3) * HOUR + 90 * DAY
-    walked.until((asleep_at - START) // HOUR - 1)
+    walked.until(ASLEEP_BAR)
     assert not walked.house.world.active
     census = Counter(agent.kind for agent in walked.house.model.members())
     assert (census["pattern_learner"], census["market_miner"]) == (0, 1)

@@ -8,15 +8,17 @@ import pytest
 
 from src.core.errors import InvariantError
 from src.core.market import FEATURE_INDEX, FEATURE_TABLE, FEATURES, MOAT_COLUMNS, Market
-from src.core.types import Observation, Pair, Slice, Snapshot
+from src.core.types import NEVER, Observation, Pair, Slice, Snapshot
 
 from .walks import HOUR, MONDAY, SETTINGS, batch, series, slices, walk
 
-ARRAYS = ("fresh", "close", "features", "indicators", "volatility")
+ARRAYS = ("fresh", "close", "features", "indicators", "volatility", "seen_at")
 
 
 def equal(left: Snapshot, right: Snapshot) -> bool:
-    arrays = all(np.array_equal(getattr(left, n), getattr(right, n), equal_nan=n != "fresh") for n in ARRAYS)
+    arrays = all(
+        np.array_equal(getattr(left, n), getattr(right, n), equal_nan=n not in ("fresh", "seen_at")) for n in ARRAYS
+    )
     return arrays and (left.at, left.grid, left.pairs, left.simulated) == (
         right.at,
         right.grid,
@@ -35,8 +37,12 @@ def test_snapshots_of_both_sources_are_equal() -> None:
 def test_a_snapshot_says_when_and_what_is_fresh() -> None:
     bars = walk(np.random.default_rng(2), 60, missing=0.4)
     market = Market(bars.pairs, HOUR, SETTINGS)
+    seen_at = [NEVER, NEVER]
     for row, slice_ in enumerate(slices(bars)):
         snapshot = market.push(slice_)
+        seen_at = [snapshot.at if there else before for there, before in zip(bars.present[row], seen_at, strict=True)]
+        assert snapshot.seen_at is not None
+        assert snapshot.seen_at.tolist() == seen_at
         assert (snapshot.at, snapshot.interval_ms) == (int(bars.times[row]), HOUR)
         assert snapshot.grid == int(bars.times[row]) // HOUR
         assert snapshot.fresh.tolist() == bars.present[row].tolist()
@@ -49,7 +55,9 @@ def test_nothing_is_known_before_the_first_bar() -> None:
     market = Market((Pair("A/USD"), Pair("B/USD")), HOUR, SETTINGS)
     snapshot = market.push(Slice(at=MONDAY, bars=None))
     assert not snapshot.fresh.any()
-    for name in ARRAYS[1:]:
+    assert snapshot.seen_at is not None
+    assert snapshot.seen_at.tolist() == [NEVER, NEVER]
+    for name in ARRAYS[1:5]:
         known = getattr(snapshot, name)
         assert np.isnan(known[:, : MOAT_COLUMNS.start] if name == "features" else known).all()
     assert not snapshot.features[:, MOAT_COLUMNS].any()

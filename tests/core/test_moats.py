@@ -315,3 +315,14 @@ def test_the_verdict_counts_strong_moats() -> None:
     assert [verdict(n) for n in range(5)] == ["NONE", "WEAK", "MODERATE", "STRONG", "VERY STRONG"]
     assert strength([], STRENGTH) == 0.0
     assert synthesis(board().view, STRENGTH) == (0, "NONE")
+
+
+def test_the_order_in_which_a_slice_says_things_changes_nothing() -> None:
+    said, until = many(days=20), START + 20 * DAY_MS
+    shuffled = [said[place] for place in np.random.default_rng(1).permutation(len(said))]
+    one, other = (walk(board(), each, until, step=6 * HOUR_MS) for each in (said, shuffled))
+    assert one.keys() == other.keys()
+    assert any(view.values.any() for view in one.values())
+    for at, view in one.items():
+        assert np.array_equal(view.values, other[at].values)
+        assert view.statuses == other[at].statuses

@@ -52,7 +52,7 @@ def make(timer: Timer | None = None, **changes: object) -> MycelialModel:
 
 def see(model: MycelialModel, at: int, account: AccountView = ACCOUNT) -> bool:
     model.bus._clock.reach(at)  # type: ignore[attr-defined]
-    return model.on_snapshot(snapshot(World(model, None, (BTC,)), at), account)  # type: ignore[arg-type]
+    return model.on_snapshot(snapshot(World(model, None, (BTC,), None), at), account)  # type: ignore[arg-type]
 
 
 def market(source: str, at: int = START, **changes: Any) -> MarketData:
@@ -159,8 +159,9 @@ def test_two_agents_of_one_name_are_refused() -> None:
 def test_census_counts_by_kind() -> None:
     walk = Walk()
     assert walk.house.model.census() == {
-        "code_miner": 1, "corporate_miner": 1, "government_miner": 1, "logistics_miner": 1,
-        "market_miner": 1, "pattern_learner": 1, "risk_guardian": 1, "technical_analyst": 3, "trader": 1, "total": 11,
+        "code_miner": 1, "corporate_miner": 1, "deep_researcher": 3, "government_miner": 1, "logistics_miner": 1,
+        "market_miner": 1, "mycelial_instigator": 3, "pattern_learner": 1, "risk_guardian": 1, "technical_analyst": 3,
+        "trader": 1, "total": 17,
     }  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def test_halt_is_written_down_before_it_is_put() -> None:
     assert run.journal == run.mailbox.drain() == [expected]
     assert answer == {
         "command": "halt",
-        "effect": "no new entries; takes effect with the next slice, exits and stops go on",
+        "effect": "no new entries or teams; takes effect with the next slice, exits and stops go on",
         "reason": "exchange maintenance",
     }
 
@@ -68,6 +68,11 @@ def test_what_cannot_be_written_down_is_neither_put_nor_answered() -> None:
         ("resume", {"reason": "over"}, Command(CommandKind.RESUME, "over", "control")),
         ("stop", {}, Command(CommandKind.STOP, "asked to stop", "control")),
         ("stop", {"reason": "update"}, Command(CommandKind.STOP, "update", "control")),
+        (
+            "emergency_shutdown",
+            {"reason": "fire"},
+            Command(CommandKind.EMERGENCY_SHUTDOWN, "fire", "control"),
+        ),
         ("flatten", {}, Command(CommandKind.FLATTEN, "asked to flatten", "control")),
         ("flatten", {"pair": None}, Command(CommandKind.FLATTEN, "asked to flatten", "control")),
         ("flatten", {"pair": "ETH/USD"}, Command(CommandKind.FLATTEN, "asked to flatten", "control", PAIRS[1])),
@@ -114,6 +119,11 @@ def test_status_is_told_and_written_nowhere() -> None:
 def test_halt_and_resume_want_a_reason(name: str, fields: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"{name}: say why, for instance `mycelial {name} 'exchange maintenance'`"):
         Run().ask(name, **fields)
+
+
+def test_an_emergency_wants_a_reason_and_says_how() -> None:
+    with pytest.raises(UsageError, match="say why, for instance `mycelial stop --emergency 'exchange maintenance'`"):
+        Run().ask("emergency_shutdown")
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "\x1b[2Jgone", "a\u202eb", "nul\0"])

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.core.ports import SpineState
-from src.core.types import Approved, Denied, Order, Pair, Position, Side
+from src.core.types import NEVER, Approved, Denied, Order, Pair, Position, Side
 from src.services.gate import RiskGate
-from tests.money import ADA, BTC, ETH, PAIRS, closed_at, order, position, snapshot
+from tests.money import ADA, BTC, ETH, HOUR, PAIRS, closed_at, order, position, snapshot
 from tests.worlds import settings
 
 TREE = settings(risk__max_positions=2)
@@ -70,6 +70,17 @@ TWO = {BTC: position(BTC), ETH: position(ETH)}
 def test_each_reason_of_an_entry_at_its_boundary(passes: SpineState, fails: SpineState, name: str) -> None:
     assert reason(order(), passes) == ""
     assert reason(order(), fails) == name
+
+
+@pytest.mark.parametrize(("age_ms", "objection"), [(0, ""), (2 * HOUR, ""), (2 * HOUR + 1, "stale_data")])
+def test_data_are_stale_after_as_many_intervals_as_the_settings_say(age_ms: int, objection: str) -> None:
+    """Also in a slice without bars, which other news have of their own."""
+    seen = state(fresh=[])
+    seen_at = np.array([closed_at(0) - age_ms if pair == BTC else NEVER for pair in PAIRS])
+    seen.snapshot = msgspec.structs.replace(seen.snapshot, seen_at=seen_at)
+    assert TREE.risk.max_data_age_intervals == 2
+    assert reason(order(), seen) == objection
+    assert reason(order(pair=ETH), seen) == "stale_data"
 
 
 def test_a_waiting_entry_and_its_own_position_count_once() -> None:

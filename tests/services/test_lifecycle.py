@@ -5,20 +5,21 @@ from __future__ import annotations
 from decimal import Decimal
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from src.core import checkpoint
 from src.core.timeframes import DAY_MS
-from src.core.types import Pair, Stage, Stream, Trade, Transition
+from src.core.types import BarBlock, Pair, Slice, Stage, Stream, Trade, Transition
 from src.services.lifecycle import AssetLife
 from tests.worlds import settings
 
 HOUR, DAY = 3_600_000, DAY_MS
 BTC, ETH = Pair("BTC/USDT"), Pair("ETH/USDT")
 TREE = settings().lifecycle
-ACTIVE, HALF, QUARTER, ASLEEP, REVIVED = Stage
+ACTIVE, HALF, QUARTER, ASLEEP, GONE, REVIVED = Stage
 
 
 def trade(ratio: str, at: int = 0, pair: Pair = BTC) -> Trade:
@@ -207,12 +208,33 @@ def test_every_stage_survives_a_restart(stage: Stage) -> None:
         asset.life.on_deployment(100 * DAY, BTC)
     elif stage in (HALF, QUARTER):
         asset.lose("-0.06" if stage is HALF else "-0.16")
+    elif stage is GONE:
+        asset.life.on_deployment(0, BTC)
+        asset.life.on_bars(bars(0, True))
+        asset.life.on_bars(bars(7 * DAY, False))
     later = asset.restarted()
     assert (asset.stage, later.stage) == (stage, stage)
     assert later.life.multiplier(BTC) == asset.life.multiplier(BTC)
     for time in (101 * DAY, 200 * DAY):
         assert later.life.on_trades(time, [trade("-0.03")]) == asset.life.on_trades(time, [trade("-0.03")])
     assert later.life.state() == asset.life.state()
+
+
+def bars(at: int, listed: bool) -> Slice:
+    """BTC, of which there may be no bar, and ETH, of which there is one."""
+    prices = np.ones(2)
+    return Slice(at, BarBlock((BTC, ETH), at - HOUR, *[prices] * 5, np.array([listed, True])))
+
+
+@pytest.mark.parametrize(("ms", "gone"), [(7 * DAY - 1, False), (7 * DAY, True)])
+def test_exactly_seven_days_without_a_bar_are_too_many(ms: int, gone: bool) -> None:
+    life = AssetLife(TREE, HOUR)
+    life.on_deployment(0, BTC)
+    life.on_bars(bars(0, True))
+    changes = life.on_bars(bars(ms, False))
+    assert [(change.before, change.after) for change in changes] == ([(ACTIVE, GONE)] if gone else [])
+    assert life.multiplier(BTC) == (0 if gone else 1)
+    assert len(life.on_bars(bars(ms + DAY, False))) == (0 if gone else 1), "once"
 
 
 def test_a_change_that_fails_half_way_leaves_the_old_state() -> None:

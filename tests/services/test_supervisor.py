@@ -80,12 +80,12 @@ def test_an_opposite_idea_of_any_stream_ends_a_position() -> None:
 
 def test_the_first_reason_counts() -> None:
     now, sell = at(6), [idea(Side.SELL)]
-    assert exit_reason(HELD[BTC], sell, now, {BTC}) == "flatten"
-    assert exit_reason(HELD[BTC], sell, now, {ETH}) == "opposite_idea"
-    assert exit_reason(HELD[BTC], [], now, set()) == "horizon"
-    assert exit_reason(HELD[BTC], [], now - 1, set()) == ""
+    assert exit_reason(HELD[BTC], opposed(sell), now, {BTC}) == "flatten"
+    assert exit_reason(HELD[BTC], opposed(sell), now, {ETH}) == "opposite_idea"
+    assert exit_reason(HELD[BTC], set(), now, set()) == "horizon"
+    assert exit_reason(HELD[BTC], set(), now - 1, set()) == ""
     assert not horizon_passed(position(), 10**15)
-    assert not opposed(HELD[BTC], [])
+    assert opposed([]) == set()
 
 
 @pytest.mark.parametrize(

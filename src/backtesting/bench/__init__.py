@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from ...core.errors import NotFound
-from . import buses, features, ledger, process, swarm
+from . import buses, features, ledger, lookup, process, society, swarm
 from .machine import Machine, machine, own_peak_mb
 from .measure import Measured, Parts, Sizes, middle
 from .swarm import walk
@@ -41,9 +41,9 @@ class Benchmark(msgspec.Struct, frozen=True):
 
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "swarm_pair_bars_per_s": Benchmark(swarm.throughput, "pair-bars/s", "higher"),
+    "swarm_pair_bars_per_s": Benchmark(swarm.throughput, "pair-bars/s", "higher", 25_000.0),
     "swarm_scaling_2n": Benchmark(swarm.scaling, "time(2N)/time(N)", "lower", 2.3),
-    "swarm_peak_rss_mb": Benchmark(swarm.peak_memory, "MB", "lower"),
+    "swarm_peak_rss_mb": Benchmark(swarm.peak_memory, "MB", "lower", 600.0),
     "colony_step_300_us": Benchmark(swarm.colony_step, "us", "lower", 80.0),
     "features_us_per_pair_bar": Benchmark(features.batch, "us", "lower", 1.0),
     "features_live_us_per_pair_bar": Benchmark(features.streams, "us", "lower", 10.0),
@@ -53,6 +53,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "durable_commit_ms": Benchmark(ledger.durable_commit, "ms", "lower", None, "fdatasync"),
     "writer_spine_us": Benchmark(ledger.spine, "us", "lower", 5.0),
     "writer_rows_vs_executemany": Benchmark(ledger.throughput, "rows/s", "higher", 0.5, "sqlite3.executemany"),
+    "society_vs_shuffle_do": Benchmark(society.against_shuffle_do, "us", "lower", 2.0, "mesa.shuffle_do"),
+    "memory_lookup_vs_chroma": Benchmark(lookup.against_chroma, "us", "lower", 50.0, "chromadb"),
     "help_s": Benchmark(process.help_answer, "s", "lower", 0.4),
 }
 

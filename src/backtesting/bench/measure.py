@@ -12,7 +12,7 @@ import numpy as np
 from ...core.clock import Timer
 from ...core.config import Settings
 from ...core.history import History
-from ...core.ports import Bus, Clock, Ledger
+from ...core.ports import Bus, Clock, Ledger, Memory
 from ...core.types import Slice, Snapshot
 
 MICROSECONDS, MILLISECONDS = 1e6, 1e3
@@ -40,6 +40,8 @@ class Sizes(msgspec.Struct, frozen=True):
     appends: int = 2_000
     rows: int = 12_000
     commits: int = 40
+    patterns: int = 10_000
+    lookups: int = 100
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -47,7 +49,8 @@ class Parts(msgspec.Struct, frozen=True):
 
     `walk` builds a whole house with a ledger in memory and returns its engine's step; `server` gives the address of
     a bus server of our own, `connect` a bus on it; `writer` the single-writer queue over a new file; `colony` so
-    many learners on so many pairs; `swarm_peak_mb` the peak of a fresh process after a walk over so many bars;
+    many learners on so many pairs, with the rounds in which they share; `memory` one of so many dimensions;
+    `swarm_peak_mb` the peak of a fresh process after a walk over so many bars;
     `help_command` are the words of the command line.
     """
 
@@ -58,6 +61,7 @@ class Parts(msgspec.Struct, frozen=True):
     connect: Callable[[Clock], Bus]
     writer: Callable[[Path], Ledger]
     colony: Callable[[int, int], Callable[[Snapshot], object]]
+    memory: Callable[[int], Memory]
     swarm_peak_mb: Callable[[Sizes], float]
     help_command: Sequence[str]
 

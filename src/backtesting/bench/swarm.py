@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 
 from ...core.bus import LocalBus
@@ -61,13 +62,22 @@ def round_embedded(parts: Parts, sizes: Sizes) -> Measured:
 
 
 def colony_step(parts: Parts, sizes: Sizes) -> Measured:
-    """Median microseconds of one step of the learners, once their ranks are full."""
+    """Microseconds of one step of the learners, once their ranks are full: the median over whole rounds of sharing.
+
+    They share once in a round, so a median over single steps would leave the sharing out.
+    """
     snapshots = snapshots_of(planted(sizes.pairs, sizes.warm_bars + sizes.slices), parts.settings)
 
     def contest() -> float:
         step = parts.colony(sizes.pairs, sizes.learners)
         figures = step_seconds(parts.timer, step, snapshots)
-        return MICROSECONDS * middle(figures[sizes.warm_bars :])
+        return MICROSECONDS * middle(_rounds(figures[sizes.warm_bars :], parts.settings.sharing.every_intervals))
 
     (found,) = alternated(sizes.runs, contest)
     return Measured(found)
+
+
+def _rounds(figures: Sequence[float], every: int) -> list[float]:
+    """The means of so many steps each; all of them in one where they are fewer."""
+    whole = [figures[start : start + every] for start in range(0, len(figures) - every + 1, every)] or [figures]
+    return [sum(steps) / len(steps) for steps in whole]

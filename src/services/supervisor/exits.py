@@ -5,7 +5,7 @@ The same rules say when an entry that still waits is no longer wanted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from ...core.types import Idea, Order, Pair, Position, Side
 
@@ -15,15 +15,15 @@ def horizon_passed(position: Position | Order, at: int) -> bool:
     return position.leave_at is not None and at >= position.leave_at
 
 
-def opposed(position: Position | Order, ideas: Iterable[Idea]) -> bool:
-    """Whether an idea of this slice wants to be out of the pair."""
-    return any(idea.pair == position.pair and idea.side is Side.SELL for idea in ideas)
+def opposed(ideas: Iterable[Idea]) -> set[Pair]:
+    """The pairs of which an idea of this slice wants to be out."""
+    return {idea.pair for idea in ideas if idea.side is Side.SELL}
 
 
-def exit_reason(position: Position | Order, ideas: Iterable[Idea], at: int, flatten: set[Pair]) -> str:
-    """The first reason to leave, or an empty string."""
+def exit_reason(position: Position | Order, out_of: Set[Pair], at: int, flatten: Set[Pair]) -> str:
+    """The first reason to leave, or an empty string; `out_of` are the pairs that are `opposed`."""
     if position.pair in flatten:
         return "flatten"
-    if opposed(position, ideas):
+    if position.pair in out_of:
         return "opposite_idea"
     return "horizon" if horizon_passed(position, at) else ""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 from ...core.config import Account
-from ...core.portfolio import floor_amount, money
+from ...core.portfolio import ZERO, floor_amount, money
 from ...core.ports import SpineState
 from ...core.types import (
     Command,
@@ -20,7 +20,10 @@ from ...core.types import (
     Pair,
     Side,
 )
-from .exits import exit_reason
+from .exits import exit_reason, opposed
+
+_SELLING = (CommandKind.FLATTEN, CommandKind.EMERGENCY_SHUTDOWN)
+"""Commands that sell what is held; the second only where the settings say so."""
 
 
 def full_size(pair: Pair) -> Decimal:
@@ -32,12 +35,20 @@ class FixedSupervisor:
     """Fixed exits (stop with the entry, opposite idea, horizon) and entries of a fixed share of equity.
 
     The share is multiplied by `multiplier` of the pair: an asset on probation gets less, one that hibernates nothing.
+    An emergency shutdown sells like `flatten` where `emergency_flatten` says so.
 
     Ids are uuid5 of (namespace, slice, pair, n), so that the same run gives the same ids.
     """
 
-    def __init__(self, account: Account, namespace: UUID, multiplier: Callable[[Pair], Decimal] = full_size) -> None:
+    def __init__(
+        self,
+        account: Account,
+        namespace: UUID,
+        multiplier: Callable[[Pair], Decimal] = full_size,
+        emergency_flatten: bool = False,
+    ) -> None:
         self._account = account
+        self._selling = _SELLING if emergency_flatten else _SELLING[:1]
         self._multiplier = multiplier
         self._namespace = namespace
 
@@ -60,10 +71,10 @@ class FixedSupervisor:
         waiting = [o for o in state.open_orders if o.side is Side.BUY and o.pair not in state.positions]
         if not waiting:
             return ()
-        asked = [command.pair for command in commands if command.kind is CommandKind.FLATTEN]
+        asked = [command.pair for command in commands if command.kind in self._selling]
         flatten = {order.pair for order in waiting if None in asked or order.pair in asked}
-        at = state.snapshot.at
-        return sorted({order.pair for order in waiting if exit_reason(order, ideas, at, flatten)})
+        out_of, at = opposed(ideas), state.snapshot.at
+        return sorted({order.pair for order in waiting if exit_reason(order, out_of, at, flatten)})
 
     def _wanted(
         self, intents: Sequence[Intent], ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState
@@ -77,13 +88,19 @@ class FixedSupervisor:
                 yield self._entry(intent, state)
 
     def _exits(self, ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState) -> Iterator[Order]:
-        flatten = _flattened(commands, state)
+        flatten, out_of = self._flattened(commands, state), opposed(ideas)
         for pair in sorted(state.positions):
             position = state.positions[pair]
-            staying = position.amount - _leaving(pair, state)
-            reason = exit_reason(position, ideas, state.snapshot.at, flatten) if staying > 0 else ""
-            if reason:
+            reason = exit_reason(position, out_of, state.snapshot.at, flatten)
+            staying = position.amount - _leaving(pair, state) if reason else ZERO
+            if staying > 0:
                 yield self._order(pair, Side.SELL, staying, reason, state)
+
+    def _flattened(self, commands: Sequence[Command], state: SpineState) -> set[Pair]:
+        asked = [command for command in commands if command.kind in self._selling]
+        if any(command.pair is None for command in asked):
+            return set(state.positions)
+        return {command.pair for command in asked if command.pair is not None}
 
     def _entry(self, intent: Intent, state: SpineState) -> Order:
         reference = _close(intent.pair, state)
@@ -137,10 +154,3 @@ def _leaving(pair: Pair, state: SpineState) -> Decimal:
     """What sells on their way will take of a position; a resting stop is not on its way."""
     sells = (o for o in state.open_orders if o.pair == pair and o.side is Side.SELL and o.kind is OrderKind.MARKET)
     return sum((order.amount for order in sells), Decimal(0))
-
-
-def _flattened(commands: Sequence[Command], state: SpineState) -> set[Pair]:
-    asked = [command for command in commands if command.kind is CommandKind.FLATTEN]
-    if any(command.pair is None for command in asked):
-        return set(state.positions)
-    return {command.pair for command in asked if command.pair is not None}

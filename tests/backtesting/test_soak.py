@@ -1,0 +1,61 @@
+"""Nothing grows on a long walk: neither memory nor threads, files, subscriptions, keys of the server or containers."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from src.backtesting.footprint import rss_mb
+from tests.soak import Gauges, gauges, grown, held, walk, walked
+
+pytestmark = pytest.mark.skipif(rss_mb() is None, reason="this system does not tell the resident memory")
+
+WARM, STEP = 1_000, 1_000
+"""Of the sample: slices before the first look, and from one look to the next."""
+LONG = 86_400
+"""Base intervals of the long version; it looks at half of them, and at the end."""
+GROWS_BY_DESIGN = ("House.tracker.trades",)
+"""Closed trades are the result of a run: all of them are kept, a kilobyte each."""
+MOST_MB = 15.0
+"""Of the second half of the long walk, trades and filling caches included: a leak of 400 bytes a slice shows."""
+
+
+def looks(folder: Path, first: int, more: int) -> tuple[Gauges, Gauges]:
+    with walked(folder) as (house, slices, client):
+        walk(house, slices, first)
+        before = gauges(house, client)
+        walk(house, slices, more)
+        return before, gauges(house, client)
+
+
+def without_result(one: Gauges) -> dict[str, int]:
+    return {path: count for path, count in one.held.items() if not path.startswith(GROWS_BY_DESIGN)}
+
+
+def test_a_walk_holds_no_more_of_the_system_than_at_its_start(tmp_path: Path) -> None:
+    threads = threading.active_count()
+    before, after = looks(tmp_path, WARM, STEP)
+    assert (before.threads, before.descriptors) == (after.threads, after.descriptors)
+    assert (before.subscriptions, before.keys, before.clients) == (after.subscriptions, after.keys, after.clients)
+    assert after.keys == 0
+    assert threading.active_count() == threads
+
+
+@pytest.mark.long
+def test_the_second_half_of_a_long_walk_adds_nothing_to_the_first(tmp_path: Path) -> None:
+    before, after = looks(tmp_path, LONG // 2, LONG // 2)
+    assert (before.threads, before.descriptors) == (after.threads, after.descriptors)
+    assert (before.subscriptions, before.keys, before.clients) == (after.subscriptions, after.keys, after.clients)
+    first, second = without_result(before), without_result(after)
+    assert sum(second.values()) <= 1.1 * sum(first.values()), grown(first, second)
+    assert after.rss_mb - before.rss_mb <= MOST_MB
+
+
+def test_what_is_held_is_found_by_the_way_to_it(tmp_path: Path) -> None:
+    with walked(tmp_path) as (house, slices, client):
+        walk(house, slices, 5)
+        before = gauges(house, client)
+        house.engine.refusals.update(f"reason {number}" for number in range(100))
+        assert grown(before.held, held(house)) == {"House.engine.refusals": 100}
