@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -26,6 +27,7 @@ SAYING = {
 
 _NEAR = 4
 """How many ideas before an entry may be the one it came from: an order fills with one of the next bars."""
+_NUMBER = re.compile(r"-[0-9]+(~[0-9]+)*$")
 _BUY = b'"side":"buy"'
 _WANTED = (b'"kind":"idea"', b'"kind":"intent"')
 
@@ -123,11 +125,12 @@ def read_ideas(folder: Path) -> Ideas | None:
 def group_of(agent: str) -> str:
     """The kind of an agent: its name without its number.
 
-    >>> group_of("learner-code-10"), group_of("Oracle")
-    ('learner-code', 'Oracle')
+    Offspring are named after their parent: `learner-code-10~2`.
+
+    >>> group_of("learner-code-10"), group_of("learner-code-10~2"), group_of("Oracle")
+    ('learner-code', 'learner-code', 'Oracle')
     """
-    stem, _, number = agent.rpartition("-")
-    return stem if stem and number.isdigit() else agent
+    return _NUMBER.sub("", agent) or agent
 
 
 def coalition(agents: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from .config_base import Count, Money, MoneyRatio, NotNegative, Positive, Ratio, Section
+from .config_evidence import GateSettings, ValidationSettings
 from .config_moats import (
     CalendarSettings,
     Company,
@@ -54,11 +55,11 @@ from .config_swarm import (
 __all__ = [
     "Account", "Agents", "AnalystTeam", "Analysts", "BuilderSettings", "BusSettings", "CalendarSettings",
     "Company", "Consensus", "Controls", "Costs", "DailyPricesSettings", "EdgarSettings", "Evolution", "Exchange",
-    "ExplorerMoat", "ExplorerTeam", "FederalRegisterSettings", "GithubSettings", "Haven", "Horizon", "Indicators",
+    "ExplorerMoat", "ExplorerTeam", "FederalRegisterSettings", "GateSettings", "GithubSettings", "Haven", "Horizon", "Indicators",
     "Instigators", "LearnerMoat", "Learners", "LedgerSettings", "Lifecycle", "MemorySettings",
     "MoatBoardSettings", "MoatHttp", "MoatPace", "MoatPaces", "MoatPolling", "MoatStrength", "Moats",
     "NetworkSettings", "Pace", "PatternSettings", "PlantedMoats", "Prospecting", "Repository", "Research", "Risk",
-    "Run", "Section", "Settings", "Sharing", "SimulatedMarket", "SimulatedMoats", "StatisticsSettings", "Trading",
+    "Run", "Section", "Settings", "Sharing", "SimulatedMarket", "SimulatedMoats", "StatisticsSettings", "Trading", "ValidationSettings",
 ]  # fmt: skip
 
 
@@ -306,4 +307,6 @@ class Settings(Section):
     memory: MemorySettings
     moats: Moats
     statistics: StatisticsSettings
+    validation: ValidationSettings
+    gate: GateSettings
     run: Run

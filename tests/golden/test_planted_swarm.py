@@ -30,6 +30,8 @@ from tests.agents import worlds as w
 from tests.worlds import settings
 
 TEST_SEEDS = tuple(range(3001, 3011))
+SHARING_SEEDS = tuple(range(4001, 4021))
+"""Written down when ten worlds had proved too few to tell sharing from not: 0.0166 +- 0.0172 on TEST_SEEDS."""
 PAIRS = tuple(Pair(f"{base}/USD") for base in ("AAVE", "ADA", "ALGO", "ATOM", "BTC", "DOGE"))
 HOUR, START, BARS, LAG = 3_600_000, 1_704_067_200_000, 2_000, 6
 JUDGED_FROM = 1_000
@@ -163,7 +165,7 @@ def test_at_eight_hundredths_the_gate_stays_shut(record_property: Record) -> Non
 def test_sharing_on_and_off_through_the_whole_house(record_property: Record) -> None:
     """An effect too weak to trade, for what is strong enough is soon learnt alone."""
     alone: dict[str, object] = {"sharing__inside_neighbours": 0, "sharing__across_neighbours": 0}
-    found = [[walk(plain(PLAIN, seed)), walk(plain(PLAIN, seed), **alone)] for seed in TEST_SEEDS]
+    found = [[walk(plain(PLAIN, seed)), walk(plain(PLAIN, seed), **alone)] for seed in SHARING_SEEDS]
     skills = np.array([[one.skill for one in each] for each in found])
     note(record_property, "skill in the plain market, alone", skills[:, 1])
     note(record_property, "skill in the plain market, sharing", skills[:, 0])

@@ -31,15 +31,30 @@ def against_random(
     clustering in time stay as they are: single random entries would forget that trades come in bunches. Rows without
     a close (NaN) take the last one known. UsageError without entries, or for one that ends beyond the range.
     """
+    return across_pairs(closes[:, None], np.zeros(len(entries), np.int64), entries, held, cost, draws, rng)
+
+
+def across_pairs(
+    closes: FloatArray, pairs: IntArray, entries: IntArray, held: IntArray, cost: float, draws: int,
+    rng: np.random.Generator,
+) -> EntrySkill:  # fmt: skip
+    """The same for trades of several pairs: `closes` (rows, all pairs), `pairs` (n,) the column of each trade.
+
+    All pairs are moved by the same number of rows, so that what they have in common stays, too.
+    """
     if len(entries) == 0:
         raise UsageError("random entries: no trade to judge")
     if entries.min() < 0 or (entries + held).max() >= len(closes) or held.min() < 1:
         raise UsageError("random entries: a trade begins or ends outside the range")
-    known = _filled(closes)
-    own = float(_net(known, entries, held, cost).mean())
+    known = np.full(closes.shape, np.nan)
+    for pair in np.unique(pairs).tolist():
+        known[:, pair] = _filled(closes[:, pair])
+    own = float(_net(known, pairs, entries, held, cost).mean())
     room = len(known) - int(held.max())
-    shifts = rng.integers(0, room, draws)
-    means = np.array([float(_net(known, (entries + shift) % room, held, cost).mean()) for shift in shifts.tolist()])
+    means = np.array([
+        float(_net(known, pairs, (entries + shift) % room, held, cost).mean())
+        for shift in rng.integers(0, room, draws).tolist()
+    ])  # fmt: skip
     return EntrySkill(
         mean=own,
         random_mean=float(means.mean()),
@@ -49,8 +64,8 @@ def against_random(
     )
 
 
-def _net(closes: FloatArray, entries: IntArray, held: IntArray, cost: float) -> FloatArray:
-    net: FloatArray = closes[entries + held] / closes[entries] - 1.0 - cost
+def _net(closes: FloatArray, pairs: IntArray, entries: IntArray, held: IntArray, cost: float) -> FloatArray:
+    net: FloatArray = closes[entries + held, pairs] / closes[entries, pairs] - 1.0 - cost
     return net
 
 

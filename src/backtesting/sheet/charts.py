@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -13,9 +14,10 @@ from .scales import Scale, date_ticks, places_needed, thinned, ticks
 from .words import safe
 
 WIDTH = 960
+HALF = 480
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 14, 30
-_COLUMNS = 300
-"""How finely a line is drawn: a point is never further than three units of paper from where it belongs."""
+_COLUMNS = 160
+"""How finely a line is drawn: columns of paper, each with at most four points."""
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 3", "12 4", "6 2 1 2 1 2")
 """Lines are told apart by their dashes as well as by their colour."""
 
@@ -50,11 +52,15 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """What a drawing is called: `id` unique in the page, `title` in a few words, `text` what it shows."""
+    """What a drawing is called: `id` unique in the page, `title` in a few words, `text` what it shows.
+
+    `width` in units of paper; drawings that stand beside another are half as wide, with letters of the same size.
+    """
 
     id: str
     title: str
     text: str
+    width: int = WIDTH
 
 
 def line_chart(said: Said, lines: Sequence[Line], shown: Shown, height: int = 320, filled: bool = False) -> Markup:
@@ -101,9 +107,9 @@ def columns(said: Said, bars: Sequence[tuple[str, float]], shown: Shown, height:
     if not bars:
         return _svg(said, height, [])
     values = np.array([value for _, value in bars])
-    up, body = _grid_up(_with_zero(values), height, shown)
-    room = (WIDTH - _LEFT - _RIGHT) / len(bars)
-    width, every = min(0.72 * room, 90.0), max(1, round(len(bars) / 16))
+    up, body = _grid_up(_with_zero(values), height, shown, said.width)
+    room = (said.width - _LEFT - _RIGHT) / len(bars)
+    width, every = min(0.72 * room, 90.0), max(1, math.ceil(60 / room))
     for place, (name, value) in enumerate(bars):
         middle = _LEFT + (place + 0.5) * room
         top, bottom = sorted((up(value), up(0.0)))
@@ -111,7 +117,7 @@ def columns(said: Said, bars: Sequence[tuple[str, float]], shown: Shown, height:
             f'<rect class="{_sign(value)}" x="{middle - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" '
             f'height="{max(bottom - top, 0.8):.1f}"><title>{safe(name)}: {safe(shown(value))}</title></rect>'
         )
-        if len(bars) <= 16:
+        if room >= 44:
             below = value < 0
             body.append(_text(middle, (bottom + 13) if below else (top - 4), shown(value), "mid value"))
         if place % every == 0:
@@ -123,8 +129,8 @@ def histogram(
     said: Said, edges: FloatArray, counts: IntArray, marks: Sequence[tuple[str, float]], shown: Shown, height: int = 240
 ) -> Markup:
     """Counts (k,) between edges (k + 1,), and named upright lines, for instance at the mean."""
-    up, body = _grid_up(np.array([0.0, float(counts.max())]), height, lambda value: f"{value:.0f}")
-    across = Scale(float(edges[0]), float(edges[-1]), _LEFT, WIDTH - _RIGHT)
+    up, body = _grid_up(np.array([0.0, float(counts.max())]), height, lambda value: f"{value:.0f}", said.width)
+    across = Scale(float(edges[0]), float(edges[-1]), _LEFT, said.width - _RIGHT)
     for low, high, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
         left, right = across(low), across(high)
         body.append(
@@ -136,7 +142,7 @@ def histogram(
         x = across(value)
         body.append(f'<path class="mark" d="M{x:.1f} {_TOP}V{height - _BOTTOM}"/>')
         body.append(_text(x + 4, _TOP + 10 + 13 * place, name, "value"))
-    for tick in _inside(ticks(float(edges[0]), float(edges[-1]), 8), across):
+    for tick in _inside(ticks(float(edges[0]), float(edges[-1]), 6), across):
         body.append(_text(across(tick), height - 10, shown(tick), "mid"))
     return _svg(said, height, body)
 
@@ -170,8 +176,9 @@ def bars(said: Said, rows: Sequence[tuple[str, float]], shown: Shown) -> Markup:
         return _svg(said, height, [])
     values = np.array([0.0, *(value for _, value in rows)])
     low, high = float(values.min()), float(values.max())
-    first = 250 + (70 if low < 0 else 0)
-    across = Scale(low, high if high > low else low + 1.0, first, WIDTH - 90)
+    words = 250 if said.width == WIDTH else 170
+    first = words + (70 if low < 0 else 0)
+    across = Scale(low, high if high > low else low + 1.0, first, said.width - (90 if said.width == WIDTH else 60))
     body = [f'<path class="axis" d="M{across(0):.1f} {_TOP - 4}V{height - 4}"/>']
     for place, (name, value) in enumerate(rows):
         y = _TOP + 22 * place
@@ -179,7 +186,7 @@ def bars(said: Said, rows: Sequence[tuple[str, float]], shown: Shown) -> Markup:
         body.append(
             f'<rect class="{_sign(value)}" x="{left:.1f}" y="{y}" width="{max(right - left, 0.8):.1f}" height="16"/>'
         )
-        body.append(_text(240, y + 12, _short(name), "end"))
+        body.append(_text(words - 10, y + 12, _short(name, words // 7), "end"))
         body.append(
             _text(right + 5, y + 12, shown(value), "value")
             if value >= 0
@@ -189,35 +196,29 @@ def bars(said: Said, rows: Sequence[tuple[str, float]], shown: Shown) -> Markup:
 
 
 def calibration_chart(said: Said, points: Sequence[Point], shown: Shown, height: int = 320) -> Markup:
-    """What was predicted (across) against what came (up), with spread; on the diagonal they are the same."""
+    """Groups in order of what was predicted (dashed line, figures below) and what came (dots with their spread)."""
     if not points:
         return _svg(said, height, [])
-    spread = [(point.y - (point.spread or 0.0), point.y + (point.spread or 0.0)) for point in points]
-    xs = np.array([point.x for point in points])
-    ys = _with_zero(np.array([*(value for pair in spread for value in pair), *xs]))
-    up, body = _grid_up(ys, height, shown)
-    steps = ticks(float(_with_zero(xs).min()), float(xs.max()), 8)
-    across = Scale(steps[0], steps[-1], _LEFT, WIDTH - _RIGHT)
-    for tick in steps:
-        body.append(_text(across(tick), height - 10, shown(tick), "mid"))
-    low, high = max(across.low, up.low), min(across.high, up.high)
-    body.append(
-        f'<path class="mark" d="M{across(low):.1f} {up(low):.1f}L{across(high):.1f} {up(high):.1f}"/>'
-        f'<path class="axis" d="M{_LEFT} {up(0):.1f}H{WIDTH - _RIGHT}"/>'
-    )
-    for point, (below, above) in zip(points, spread, strict=True):
-        x, y = across(point.x), up(point.y)
-        body.append(f'<path class="line c0" d="M{x:.1f} {up(below):.1f}V{up(above):.1f}"/>')
-        body.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{safe(point.note)}</title></circle>')
-        body.append(_text(x + 8, y - 6, point.note, "value"))
+    ends = [point.y + sign * (point.spread or 0.0) for point in points for sign in (-1, 1)]
+    up, body = _grid_up(_with_zero(np.array([*ends, *(point.x for point in points)])), height, shown)
+    room = (said.width - _LEFT - _RIGHT) / len(points)
+    across: FloatArray = _LEFT + (np.arange(len(points), dtype=np.float64) + 0.5) * room
+    promised = _path(across, up.places(np.array([point.x for point in points])))
+    body.append(f'<path class="line c2" stroke-dasharray="{DASHES[1]}" d="{promised}"/>')
+    for x, point in zip(across.tolist(), points, strict=True):
+        y, spread = up(point.y), point.spread or 0.0
+        body.append(f'<path class="line c0" d="M{x:.1f} {up(point.y - spread):.1f}V{up(point.y + spread):.1f}"/>')
+        body.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="5.5"><title>{safe(point.note)}</title></circle>')
+        body.append(_text(x + 9, y - 5, point.note, "value"))
+        body.append(_text(x, height - 10, shown(point.x), "mid"))
     return _svg(said, height, body)
 
 
 def _svg(said: Said, height: int, body: Iterable[str]) -> Markup:
     name = safe(said.id)
-    inner = "".join(body) or str(_text(WIDTH / 2, height / 2, "nothing to draw", "mid"))
+    inner = "".join(body) or str(_text(said.width / 2, height / 2, "nothing to draw", "mid"))
     return Markup(
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="{name}-t {name}-d">'
+        f'<svg viewBox="0 0 {said.width} {height}" role="img" aria-labelledby="{name}-t {name}-d">'
         f'<title id="{name}-t">{safe(said.title)}</title><desc id="{name}-d">{safe(said.text)}</desc>{inner}</svg>'
     )
 
@@ -230,7 +231,7 @@ def _sign(value: float) -> str:
     return "loss" if value < 0 else "gain"
 
 
-def _short(name: str, most: int = 36) -> str:
+def _short(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
@@ -243,13 +244,13 @@ def _across(xs: IntArray) -> Scale:
     return Scale(first, last if last > first else first + 1.0, _LEFT, WIDTH - _RIGHT)
 
 
-def _grid_up(ys: FloatArray, height: int, shown: Shown) -> tuple[Scale, list[str]]:
+def _grid_up(ys: FloatArray, height: int, shown: Shown, width: int = WIDTH) -> tuple[Scale, list[str]]:
     steps = ticks(float(ys.min()), float(ys.max()), 5)
     up = Scale(steps[0], steps[-1], height - _BOTTOM, _TOP)
     body = []
     for tick in steps:
         kind = "axis" if tick == 0 else "grid"
-        body.append(f'<path class="{kind}" d="M{_LEFT} {up(tick):.1f}H{WIDTH - _RIGHT}"/>')
+        body.append(f'<path class="{kind}" d="M{_LEFT} {up(tick):.1f}H{width - _RIGHT}"/>')
         body.append(_text(_LEFT - 7, up(tick) + 4, shown(tick), "end"))
     return up, body
 
