@@ -37,6 +37,7 @@ class Control:
     def __init__(self, settings: Controls, learners: Learners, n_features: int, n_pairs: int, seed: int) -> None:
         if any(horizon < 1 for horizon in settings.horizons):
             raise InvariantError("controls.horizons: each must be at least 1")
+        self._fade = learners.calibration_memory
         self._settings, self._learners = settings, learners
         self._n_features, self._n_pairs, self._seed = n_features, n_pairs, seed
         self._horizons = np.array(settings.horizons, dtype=np.int64)
@@ -62,7 +63,7 @@ class Control:
         kept, learners, grid = self._kept, self._learners, snapshot.grid
         targets, elapsed = _judge(
             snapshot.fresh, snapshot.close, grid, self._horizons, kept["at"], kept["close"], kept["volatility"],
-            kept["said"], kept["sums"], kept["judged"], learners.calibration_memory,
+            kept["said"], kept["sums"], kept["judged"], self._fade,
         )  # fmt: skip
         for place, since in enumerate(elapsed.tolist()):
             if since:
@@ -140,6 +141,7 @@ class PooledRidge(Control):
 
     def __init__(self, settings: Controls, learners: Learners, n_features: int, n_pairs: int, seed: int) -> None:
         super().__init__(settings, learners, n_features, n_pairs, seed)
+        self._fade = settings.ridge_memory
         kinds = len(settings.horizons)
         self._kept |= {
             "moments": np.zeros((kinds, n_features, n_features)),
@@ -150,9 +152,13 @@ class PooledRidge(Control):
         }
 
     def trust(self, place: int, horizon: int) -> float:
-        """1: least squares are calibrated already, and the penalty is what shrinks them. A t-test on top would let no
-        weak effect through, and a rival that never speaks is no rival."""
-        return 1.0
+        """beta of its predictions, between 0 and 1, over as long a memory as its own sums have.
+
+        Without the learners' t-test: what all pairs have in common is too weak for it at these lengths, and a rival
+        that never speaks is no rival.
+        """
+        sxx, sxy = self._kept["sums"][place][[_SXX, _SXY]].tolist()
+        return min(1.0, max(0.0, sxy / sxx)) if sxx > 0.0 else 0.0
 
     def learn(self, features: FloatArray, target: FloatArray, place: int, elapsed: int) -> None:
         """Add one interval's outcomes to the sums, which fade by `ridge_memory` an interval."""
