@@ -232,6 +232,18 @@ class Environment:
             wheels.append("--no-compile")
         self._run([*(pip or [str(self.python), "-m", "pip"]), "install", *wheels, "-r", str(lock)])
 
+    def add(self, lock: Path) -> None:
+        """Put the packages of another lock besides those that are there; it holds them too, at the same versions."""
+        self.ready(dev=False)
+        say(f"adding {lock.name} to .venv: {_packages(lock)} packages with those that are there")
+        uv, hashed = find_uv(self.environ), ["--require-hashes", "--no-deps", "--only-binary", ":all:"]
+        with _alone(self.root / ".venv.lock"):
+            if uv:
+                self._run([uv, "pip", "install", "--quiet", *hashed, "--python", str(self.python), "-r", str(lock)])
+            else:
+                pip = self._pip(find_python(self.environ)) or [str(self.python), "-m", "pip"]
+                self._run([*pip, "install", "-qq", *hashed, "-r", str(lock)])
+
     def _pip(self, python: Interpreter) -> Optional[List[str]]:
         """A pip that installs into `.venv` from outside; None: ensurepip puts one inside (slower)."""
         found = shutil.which("pip3", path=self.environ.get("PATH", ""))
@@ -329,3 +341,9 @@ def start(arguments: Sequence[str]) -> int:
     if os.name == "posix":
         os.execve(command[0], command, environment.variables())
     return subprocess.run(command, env=environment.variables(), check=False).returncode
+
+
+def add_research() -> int:
+    """What evidence needs besides, into `.venv`."""
+    Environment(ROOT, dict(os.environ)).add(ROOT / "requirements-research.lock")
+    return 0

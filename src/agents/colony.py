@@ -20,7 +20,7 @@ from ..core.randomness import generator_for
 from ..core.types import BoolArray, FloatArray, IntArray, Scalar, Snapshot
 from . import colony_layout as k
 from .colony_kernels import step_rows
-from .colony_votes import SwarmIdea, Voters, swarm_ideas
+from .colony_votes import Ballot, SwarmIdea
 
 __all__ = ["Colony", "ColonyState", "ColonyStep", "SwarmIdea"]
 
@@ -87,6 +87,7 @@ class Colony:
         )
         self._work = _work(_FIRST_ROWS, self._past.close.shape)
         self._seen_at = np.full(n_pairs, k.EMPTY, dtype=np.int64)
+        self._ballot = Ballot(n_pairs, settings.min_learners)
 
     # Population
 
@@ -310,15 +311,8 @@ class Colony:
         if step.grid != snapshot.grid or step.population != self._population:
             raise InvariantError("colony: ideas belong to the newest step, before any birth or death")
         counts, order = self._rows.counts, self._by_name()
-        voters = Voters(
-            names=self._names,
-            pair=counts[order, k.PAIR],
-            horizon=counts[order, k.HORIZON],
-            silenced=counts[order, k.SILENCED],
-            entry=self._rows.numbers[order, k.ENTRY],
-        )
-        said = (step.conviction[order], step.score[order], step.edge[order])
-        return swarm_ideas(voters, *said, self._n_pairs, self._settings.min_learners)
+        said = (step.conviction, step.score, step.edge)
+        return self._ballot.ideas(self._names, order, counts, self._rows.numbers, said)
 
     # Reading
 

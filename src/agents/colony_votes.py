@@ -5,13 +5,11 @@ Learners are counted in the order of their names, so that no bit of a sum depend
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 import numpy as np
 
 from ..core.types import FloatArray, IntArray, Side
-from .colony_layout import compiled
+from .colony_layout import ENTRY, HORIZON, PAIR, SILENCED, compiled
 
 BUYING, SELLING = range(2)
 _SIDES = (Side.BUY, Side.SELL)
@@ -33,76 +31,82 @@ class SwarmIdea(msgspec.Struct, frozen=True):
     learners: tuple[str, ...]
 
 
-class Voters(NamedTuple):
-    """The living learners in the order of their names; arrays of shape (learners,)."""
+class Ballot:
+    """Counts the votes of a step; keeps its arrays, because making them costs more than counting does."""
 
-    names: tuple[str, ...]
-    pair: IntArray
-    horizon: IntArray
-    silenced: IntArray
-    entry: FloatArray
+    def __init__(self, n_pairs: int, least: int) -> None:
+        self._least = least
+        sides = (n_pairs, len(_SIDES))
+        self._votes, self._best = np.zeros((2, *sides), dtype=np.int64)  # best: place of the largest |edge|
+        self._scores, self._edges = np.zeros((2, *sides))
+        self._spoken = np.zeros(n_pairs, dtype=np.int64)  # the side that has it, or nobody
+        self._members = np.zeros((*sides, 0), dtype=np.int64)  # the supporters' places, as many as there are votes
 
+    def ideas(
+        self,
+        names: tuple[str, ...],
+        order: IntArray,
+        counts: IntArray,
+        numbers: FloatArray,
+        said: tuple[FloatArray, FloatArray, FloatArray],
+    ) -> list[SwarmIdea]:
+        """At most one idea a pair, in the order of pairs; the rule is described at `Colony.ideas`.
 
-class _Tally(NamedTuple):
-    votes: IntArray  # (pairs, 2)
-    score: FloatArray  # (pairs, 2)
-    edge: FloatArray  # (pairs, 2)
-    best: IntArray  # (pairs, 2): place of the supporter with the largest |edge|
-    members: IntArray  # (pairs, 2, learners): the supporters' places, as many as there are votes
+        `names` of the living, and `order` (learners,), the rows of the colony's `counts` and `numbers` they live in;
+        `said`: conviction, score and edge, (capacity,) each.
+        """
+        if self._members.shape[2] < order.size:
+            self._members = np.zeros((*self._votes.shape, order.size), dtype=np.int64)
+        votes, best, scores, edges, members = self._votes, self._best, self._scores, self._edges, self._members
+        count(counts, numbers, order, *said, self._least, votes, best, scores, edges, members, self._spoken)
+        ideas = []
+        for pair, side in enumerate(self._spoken.tolist()):
+            if side != _NOBODY:
+                supporters = members[pair, side, : votes[pair, side]].tolist()
+                idea = SwarmIdea(
+                    pair,
+                    _SIDES[side],
+                    scores.item(pair, side) / len(supporters),
+                    edges.item(pair, side) / len(supporters),
+                    counts.item(order[best[pair, side]], HORIZON),
+                    tuple([names[place] for place in supporters]),
+                )
+                ideas.append(idea)
+        return ideas
 
 
 @compiled
-def _count(
-    pair: IntArray,
-    silenced: IntArray,
-    entry: FloatArray,
+def count(
+    counts: IntArray,
+    numbers: FloatArray,
+    order: IntArray,
     conviction: FloatArray,
     score: FloatArray,
     edge: FloatArray,
-    tally: _Tally,
+    least: int,
+    votes: IntArray,
+    best: IntArray,
+    scores: FloatArray,
+    edges: FloatArray,
+    members: IntArray,
+    spoken: IntArray,
 ) -> None:
-    for place in range(pair.shape[0]):
+    """Votes, sums of scores and edges, supporters and the best of them, by pair and side; which side has it."""
+    votes[:], scores[:], edges[:], best[:] = 0, 0.0, 0.0, _NOBODY
+    for place in range(order.shape[0]):
+        row = order[place]
         # A score that is NaN is below every threshold.
-        if silenced[place] or not score[place] >= entry[place] or conviction[place] == 0.0:
+        if counts[row, SILENCED] or not score[row] >= numbers[row, ENTRY] or conviction[row] == 0.0:
             continue
-        home, side = pair[place], BUYING if conviction[place] > 0.0 else SELLING
-        best = tally.best[home, side]
-        if best == _NOBODY or abs(edge[place]) > abs(edge[best]):
-            tally.best[home, side] = place
-        tally.members[home, side, tally.votes[home, side]] = place
-        tally.votes[home, side] += 1
-        tally.score[home, side] += score[place]
-        tally.edge[home, side] += edge[place]
-
-
-def swarm_ideas(
-    voters: Voters, conviction: FloatArray, score: FloatArray, edge: FloatArray, n_pairs: int, least: int
-) -> list[SwarmIdea]:
-    """At most one idea a pair, in the order of pairs; the rule is described at `Colony.ideas`."""
-    shape = (n_pairs, len(_SIDES))
-    tally = _Tally(
-        np.zeros(shape, dtype=np.int64),
-        np.zeros(shape),
-        np.zeros(shape),
-        np.full(shape, _NOBODY, dtype=np.int64),
-        np.empty((*shape, len(voters.names)), dtype=np.int64),
-    )
-    _count(voters.pair, voters.silenced, voters.entry, conviction, score, edge, tally)
-    ideas = []
-    for pair in np.flatnonzero(tally.votes.max(axis=1) >= least).tolist():
-        buying, selling = tally.votes[pair].tolist()
-        if buying != selling:
-            ideas.append(_idea(voters, tally, pair, BUYING if buying > selling else SELLING))
-    return ideas
-
-
-def _idea(voters: Voters, tally: _Tally, pair: int, side: int) -> SwarmIdea:
-    votes = int(tally.votes[pair, side])
-    return SwarmIdea(
-        pair_index=pair,
-        side=_SIDES[side],
-        score=float(tally.score[pair, side]) / votes,
-        edge=float(tally.edge[pair, side]) / votes,
-        horizon=int(voters.horizon[tally.best[pair, side]]),
-        learners=tuple(voters.names[place] for place in tally.members[pair, side, :votes].tolist()),
-    )
+        home, side = counts[row, PAIR], BUYING if conviction[row] > 0.0 else SELLING
+        if best[home, side] == _NOBODY or abs(edge[row]) > abs(edge[order[best[home, side]]]):
+            best[home, side] = place
+        members[home, side, votes[home, side]] = place
+        votes[home, side] += 1
+        scores[home, side] += score[row]
+        edges[home, side] += edge[row]
+    for pair in range(votes.shape[0]):
+        buying, selling = votes[pair, BUYING], votes[pair, SELLING]
+        spoken[pair] = _NOBODY
+        if max(buying, selling) >= least and buying != selling:
+            spoken[pair] = BUYING if buying > selling else SELLING

@@ -104,10 +104,12 @@ class Control:
             learners.entry_score,
         )  # fmt: skip
         horizons, speakers = self._settings.horizons, (self.name,)
-        rows = zip(place.tolist(), said.tolist(), score.tolist(), edge.tolist(), strict=True)
+        sides = (Side.SELL, Side.BUY)
         return [
-            SwarmIdea(pair, Side.BUY if moves[best] > 0.0 else Side.SELL, points, own, horizons[best], speakers)
-            for pair, (best, moves, points, own) in enumerate(rows)
+            SwarmIdea(
+                pair, sides[said.item(pair, best) > 0.0], score.item(pair), edge.item(pair), horizons[best], speakers
+            )
+            for pair, best in enumerate(place.tolist())
             if best >= 0
         ]
 

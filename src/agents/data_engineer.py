@@ -60,17 +60,24 @@ class DataEngineerBase(MycelialAgent):
 
     def status(self, at: int) -> Status:
         """How this source stands at `at` (UTC milliseconds)."""
-        if self._cached is None:
+        reading = self.reading()
+        if reading is None:
             return Status.NO_DATA
-        return Status.STALE if at - self._cached.known_at > self._max_age_ms else Status.OK
+        return Status.STALE if at - reading.known_at > self._max_age_ms else Status.OK
+
+    def reading(self) -> Reading | None:
+        """The cached reading."""
+        return self._cached
 
     def age_ms(self, at: int) -> int | None:
         """Milliseconds since the cached reading was known; None without one."""
-        return None if self._cached is None else at - self._cached.known_at
+        reading = self.reading()
+        return None if reading is None else at - reading.known_at
 
     def state(self) -> dict[str, Any]:
         """The cached reading."""
-        return {} if self._cached is None else {"known_at": self._cached.known_at, "values": self._cached.values}
+        reading = self.reading()
+        return {} if reading is None else {"known_at": reading.known_at, "values": reading.values}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on with the cached reading."""

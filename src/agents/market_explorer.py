@@ -91,7 +91,7 @@ class ExplorerTeams:
     def act(self, snapshot: Snapshot) -> None:
         """Remember the bars; when a scan is due, score the pairs that have no team and propose the good ones."""
         self._memory.push(snapshot)
-        if not self._due or not snapshot.fresh.any():
+        if not self._due or not np.count_nonzero(snapshot.fresh):
             return
         self._due = False
         active = self._world.active

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..core.indicators import INDICATOR_INDEX
 from ..core.market import FEATURE_INDEX
@@ -19,18 +20,26 @@ _MOM = FEATURE_INDEX["return_5"]
 
 
 class MarketMiner(DataEngineerBase):
-    """One a pair. Publishes RSI (standard team), ATR and momentum (5 bars, in ATR) with the close."""
+    """One a pair. Publishes RSI (standard team), ATR and momentum (5 bars, in ATR) with the close.
+
+    `MarketMiners` acts for all of them, and asks a miner itself only about what is not wholly known.
+    """
 
     kind: ClassVar[str] = "market_miner"
+    phase: ClassVar[str] = ""
 
-    def __init__(self, model: MycelialModel, pair: Pair, index: int, max_age_ms: int) -> None:
+    def __init__(self, model: MycelialModel, pair: Pair, index: int, max_age_ms: int, miners: MarketMiners) -> None:
         super().__init__(model, f"market-miner-{pair}", max_age_ms)
         self.pair = pair
-        self._index = index
+        self.index = index
+        self.channel = f"market-data:{pair}"
+        self.told: MarketData | None = None  # what was announced for it since it acted itself
+        self._miners = miners
+        miners.join(self)
 
     def fetch(self, snapshot: Snapshot) -> Reading | None:
         """The pair's bar of this slice; None when it has none."""
-        i = self._index
+        i = self.index
         if snapshot.bars is None or not snapshot.fresh[i]:
             return None
         values = {
@@ -57,17 +66,92 @@ class MarketMiner(DataEngineerBase):
             features=features,
             simulated=snapshot.simulated,
         )
-        return f"market-data:{self.pair}", message
+        return self.channel, message
+
+    def act(self, snapshot: Snapshot) -> None:
+        """Fetch, keep, publish what is new."""
+        self.told = None
+        super().act(snapshot)
+
+    def reading(self) -> Reading | None:
+        """The newest one."""
+        told = self.told
+        if told is None:
+            return super().reading()
+        return Reading(told.known_at, {"close": told.close, "high": told.high, "low": told.low, **told.features})
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with the cached reading."""
+        self.told = None
+        super().restore(state)
+
+    def remove(self) -> None:
+        """Leave the swarm; nothing is announced for it any more."""
+        self._miners.leave(self)
+        super().remove()
+
+
+class MarketMiners:
+    """Announces the bars of all miners: one read of each array a slice, one message a pair."""
+
+    phase = "sense"
+    name = "market-miners"
+
+    def __init__(self, model: MycelialModel) -> None:
+        self._model = model
+        self._members: list[MarketMiner] = []
+        model.add_actor(self)
+
+    def join(self, miner: MarketMiner) -> None:
+        """Announce for it from now on."""
+        self._members.append(miner)
+
+    def leave(self, miner: MarketMiner) -> None:
+        """Announce for it no more."""
+        self._members.remove(miner)
+
+    def act(self, snapshot: Snapshot) -> None:
+        """Tell of every bar of the slice."""
+        bars, at = snapshot.bars, snapshot.at
+        if bars is None:
+            return
+        indicators, publish = snapshot.indicators, self._model.bus.publish
+        columns = (
+            snapshot.close, bars.high, bars.low, indicators[:, _RSI], indicators[:, _ATR], snapshot.features[:, _MOM]
+        )  # fmt: skip
+        rows = list(zip(*[column.tolist() for column in columns], strict=True))
+        fresh = snapshot.fresh.tolist()
+        for miner in self._members:
+            if not fresh[miner.index]:
+                continue
+            row = close, high, low, rsi, atr, momentum = rows[miner.index]
+            if not math.isfinite(sum(row)):
+                miner.act(snapshot)
+                continue
+            features = {"RSI": rsi, "ATR": atr, "MOM": momentum}
+            message = miner.told = MarketData(
+                source=miner.name,
+                at=at,
+                known_at=at,
+                pair=miner.pair,
+                close=close,
+                high=high,
+                low=low,
+                features=features,
+                simulated=snapshot.simulated,
+            )
+            publish(miner.channel, message)
 
 
 def populate(world: World) -> None:
     """One miner for each pair; a team bears one where its pair has none."""
     max_age_ms = world.settings.risk.max_data_age_intervals * world.model.interval_ms
+    miners = MarketMiners(world.model)
 
     def deploy(pair: Pair) -> Iterator[MycelialAgent]:
         if not any(isinstance(one, MarketMiner) and one.pair == pair for one in world.model.members()):
-            yield MarketMiner(world.model, pair, world.pairs.index(pair), max_age_ms)
+            yield MarketMiner(world.model, pair, world.pairs.index(pair), max_age_ms, miners)
 
     for index, pair in enumerate(world.pairs):
-        MarketMiner(world.model, pair, index, max_age_ms)
+        MarketMiner(world.model, pair, index, max_age_ms, miners)
     world.nursery.teach(deploy)

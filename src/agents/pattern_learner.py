@@ -162,7 +162,7 @@ class LearnerCollective:
         heard = self._heard.take(snapshot)
         if snapshot.bars is None:
             return
-        if not np.array_equal(heard, snapshot.fresh):
+        if heard is not snapshot.fresh and not np.array_equal(heard, snapshot.fresh):
             snapshot = msgspec.structs.replace(snapshot, fresh=heard)
         snapshot = self._moats.without_missing(snapshot)
         step = self._colony.step(snapshot)
@@ -171,7 +171,7 @@ class LearnerCollective:
             if self._pairs[idea.pair_index] in self._world.active:
                 self._publish(idea, snapshot)
         self._wants.look(snapshot)
-        if heard.any():
+        if np.count_nonzero(heard):
             self._live_together(snapshot)
 
     def _live_together(self, snapshot: Snapshot) -> None:

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import numba
 import numpy as np
 
-from ..core.config import Analysts
-from ..core.features import FLAT
+from ..core.analyst_signals import rules_of, strongest
 from ..core.indicators import INDICATOR_INDEX
 from ..core.messages import BaselineIdea
 from ..core.model import MycelialAgent, MycelialModel
@@ -59,7 +58,8 @@ class AnalystTeams:
         self._heard = Heard(world.pairs)
         self._members = [[f"analyst-{pair}-{team}" for team in range(1, TEAM + 1)] for pair in world.pairs]
         self._living = np.zeros((len(world.pairs), TEAM), dtype=np.int64)
-        self._rules = rules_of(world.settings.analysts)
+        self._manned = self._living.any(axis=1)  # the pairs that have an analyst
+        self._rules = np.array(rules_of(world.settings.analysts))
         world.model.bus.subscribe("market-data:*", self._heard.on_market_data, self.name)
         world.model.add_actor(self)
         self._watch = BaselineWatch(world.model, len(world.pairs))
@@ -70,22 +70,24 @@ class AnalystTeams:
         for team_id in range(1, TEAM + 1):
             analyst = TechnicalAnalyst(self._model, pair, team_id, self)
             self._living[self._pairs.index(pair), team_id - 1] = 1
+            self._manned = self._living.any(axis=1)
             yield analyst
 
     def act(self, snapshot: Snapshot) -> None:
         """Read the indicators of every announced pair; publish the votes of those that see a signal."""
-        heard = self._heard.take(snapshot) & self._living.any(axis=1)
+        heard = self._heard.take(snapshot) & self._manned
         sides, confidences, reasons = signals(snapshot.indicators, snapshot.close, heard, _COLUMNS, _ATR, self._rules)
         sides *= self._living
         self._watch.look(self._living, heard, sides, reasons, confidences)
-        spoken = np.flatnonzero(sides.any(axis=1))
-        said = (sides[spoken].tolist(), confidences[spoken].tolist(), reasons[spoken].tolist())
-        for index, *votes in zip(spoken.tolist(), *said, strict=True):
-            self._publish(index, snapshot, *votes)
+        said = zip(sides.tolist(), confidences.tolist(), reasons.tolist(), strict=True)
+        for index, (own, *why) in enumerate(said):
+            if any(own):
+                self._publish(index, snapshot, own, *why)
 
     def silence(self, pair: Pair, team_id: int) -> None:
         """Count this analyst's signals no more: it left."""
         self._living[self._pairs.index(pair), team_id - 1] = 0
+        self._manned = self._living.any(axis=1)
 
     def _publish(
         self, index: int, snapshot: Snapshot, sides: list[int], confidences: list[float], reasons: list[int]
@@ -111,23 +113,6 @@ class AnalystTeams:
         self._model.bus.publish(f"baseline-trade-ideas:{pair}", idea)
 
 
-def rules_of(settings: Analysts) -> FloatArray:
-    """The thresholds of the signals in the order that `signals` reads them."""
-    return np.array(
-        [
-            settings.rsi_oversold_points,
-            settings.rsi_overbought_points,
-            settings.rsi_max_confidence,
-            settings.macd_gain,
-            settings.macd_min_confidence,
-            settings.macd_max_confidence,
-            settings.band_confidence,
-            settings.band_close_confidence,
-            settings.band_close_ratio,
-        ]
-    )
-
-
 @numba.njit(cache=True)
 def signals(
     indicators: FloatArray, close: FloatArray, heard: BoolArray, columns: IntArray, atr_column: int, rules: FloatArray
@@ -136,11 +121,7 @@ def signals(
 
     `indicators` (pairs, indicators) and `close` (pairs,) of a Snapshot, `heard` (pairs,), `columns` (3, 5): RSI,
     MACD histogram, its previous value, lower and upper band of each team. Returns sides (+1 buy, -1 sell, 0
-    none), confidences in [0, 1] and reasons (index into SIGNALS), each (pairs, 3). A NaN indicator gives no
-    signal; a price that does not move gives none either, for its RSI (TA-Lib: 0) and its band mean nothing.
-    Confidences: RSI min(max, (30 - RSI)/30) and (RSI - 70)/30; MACD cross clip(gain x |histogram|/ATR,
-    min, max); a close at or beyond a band has a fixed one, larger where it is still close to the band. Ties go to
-    the first in this order.
+    none), confidences in [0, 1] and reasons (index into SIGNALS), each (pairs, 3); see `strongest`.
     """
     pairs = indicators.shape[0]
     sides = np.zeros((pairs, 3), dtype=np.int64)
@@ -149,35 +130,11 @@ def signals(
     for p in range(pairs):
         if not heard[p]:
             continue
+        row, atr = indicators[p], indicators[p, atr_column]
         for team in range(3):
-            lower, upper = indicators[p, columns[team, 3]], indicators[p, columns[team, 4]]
-            if upper - lower <= FLAT * close[p]:
-                continue
-            best = 0.0
-            rsi = indicators[p, columns[team, 0]]
-            if rsi < rules[0]:
-                best = min(rules[2], (rules[0] - rsi) / rules[0])
-                sides[p, team], reasons[p, team] = 1, 1
-            elif rsi > rules[1]:
-                best = min(rules[2], (rsi - rules[1]) / (100.0 - rules[1]))
-                sides[p, team], reasons[p, team] = -1, 1
-            histogram = indicators[p, columns[team, 1]]
-            previous = indicators[p, columns[team, 2]]
-            atr = indicators[p, atr_column]
-            if atr > 0.0 and ((previous <= 0.0 < histogram) or (previous >= 0.0 > histogram)):
-                confidence = min(rules[5], max(rules[4], rules[3] * abs(histogram) / atr))
-                if confidence > best:
-                    best = confidence
-                    sides[p, team], reasons[p, team] = (1 if histogram > 0.0 else -1), 2
-            price = close[p]
-            near = rules[8] * price
-            for band, side in ((lower, 1), (upper, -1)):
-                beyond = price <= band if side > 0 else price >= band
-                touch = (rules[7] if abs(price - band) <= near else rules[6]) if beyond else 0.0
-                if touch > best:
-                    best = touch
-                    sides[p, team], reasons[p, team] = side, 3
-            confidences[p, team] = best
+            of = columns[team]
+            found = strongest(row[of[0]], row[of[1]], row[of[2]], row[of[3]], row[of[4]], atr, close[p], rules)
+            sides[p, team], confidences[p, team], reasons[p, team] = found
     return sides, confidences, reasons
 
 

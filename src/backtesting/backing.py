@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import cache, lru_cache
 from pathlib import Path
 
 import msgspec
@@ -55,6 +57,10 @@ class Behind(msgspec.Struct, frozen=True):
 
     agents: tuple[str, ...]
     edge: float | None
+
+
+Tied = tuple[Trade, Behind]
+"""A trade and what stood behind it."""
 
 
 class Contribution(msgspec.Struct, frozen=True):
@@ -122,6 +128,7 @@ def read_ideas(folder: Path) -> Ideas | None:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
+@cache
 def group_of(agent: str) -> str:
     """The kind of an agent: its name without its number.
 
@@ -133,42 +140,55 @@ def group_of(agent: str) -> str:
     return _NUMBER.sub("", agent) or agent
 
 
-def coalition(agents: Sequence[str]) -> str:
-    """The kinds of agents that agreed on an entry, without their pairs, as one name.
+@lru_cache(maxsize=4096)
+def coalition(agents: tuple[str, ...]) -> str:
+    """The kinds of agents that agreed on an entry, without their pairs, as one name; learners by their kind alone.
 
-    >>> coalition(["analyst-BTC/USDT-1", "learner-code-10", "learner-code-2"])
-    'analyst + learner-code'
+    >>> coalition(("analyst-BTC/USDT-1", "learner-BTC/USDT-HFT-1", "learner-code-10"))
+    'HFT + analyst + code'
     """
-    kinds = {"-".join(part for part in group_of(agent).split("-") if "/" not in part) for agent in agents}
+    parts = (group_of(agent).removeprefix("learner-").split("-") for agent in agents)
+    kinds = {"-".join(part for part in each if "/" not in part) for each in parts}
     return " + ".join(sorted(kinds))
 
 
-def by_agent(found: Sequence[tuple[Trade, Behind]], grouped: bool) -> list[Contribution]:
+def by_agent(found: Sequence[Tied], grouped: bool) -> list[Contribution]:
     """Contributions by agent, or by kind of agent, largest share first."""
-    sums: dict[str, list[Decimal]] = {}
+    sums: dict[str, _Sums] = {}
     for trade, behind in found:
-        seen: dict[str, int] = {}
-        for agent in behind.agents:
-            name = group_of(agent) if grouped else agent
-            seen[name] = seen.get(name, 0) + 1
-        for name, votes in seen.items():
-            _add(sums, name, trade.profit, trade.profit * votes / len(behind.agents))
-    made = [Contribution(name, int(row[0]), int(row[1]), row[2], row[3]) for name, row in sums.items()]
+        votes = Counter(map(group_of, behind.agents) if grouped else behind.agents)
+        each = trade.profit / len(behind.agents) if behind.agents else trade.profit
+        for name, count in votes.items():
+            sums.setdefault(name, _Sums()).add(trade.profit, each * count if count > 1 else each)
+    made = [Contribution(name, row.trades, row.wins, row.profit, row.share) for name, row in sums.items()]
     return sorted(made, key=lambda one: (-one.share, one.name))
 
 
-def _add(sums: dict[str, list[Decimal]], name: str, profit: Decimal, share: Decimal) -> None:
-    row = sums.setdefault(name, [Decimal(0)] * 4)
-    for place, value in enumerate((Decimal(1), Decimal(profit > 0), profit, share)):
-        row[place] += value
+class _Sums:
+    __slots__ = ("profit", "share", "trades", "wins")
+
+    def __init__(self) -> None:
+        self.trades = self.wins = 0
+        self.profit = self.share = Decimal(0)
+
+    def add(self, profit: Decimal, share: Decimal) -> None:
+        self.trades += 1
+        self.wins += profit > 0
+        self.profit += profit
+        self.share += share
 
 
 def tied(
-    trades: Mapping[str, Sequence[Trade]], ideas: Ideas, interval_ms: int
-) -> dict[str, list[tuple[Trade, Behind]]]:
-    """For each book that trades ideas: its trades with what stood behind them; those without are left out."""
-    found: dict[str, list[tuple[Trade, Behind]]] = {}
-    for book in SAYING:
+    trades: Mapping[str, Sequence[Trade]], ideas: Ideas, interval_ms: int, books: Iterable[str] = SAYING
+) -> dict[str, list[Tied]]:
+    """For each of the books: its trades with what stood behind them; those without an idea on record are left out."""
+    found: dict[str, list[Tied]] = {}
+    for book in books:
         pairs = ((trade, ideas.behind(trade, book, interval_ms)) for trade in trades.get(book, ()))
         found[book] = [(trade, behind) for trade, behind in pairs if behind is not None]
     return found
+
+
+def entered(found: Iterable[Tied]) -> dict[str, str]:
+    """The coalition behind the entry of each trade, by the trade's id."""
+    return {trade.id: coalition(behind.agents) for trade, behind in found}

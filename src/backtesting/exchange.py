@@ -56,6 +56,9 @@ class SimulatedExchange:
         self._base: dict[Pair, Decimal] = {}
         self._market: dict[Pair, list[_Working]] = {}
         self._stops: dict[Pair, _Working] = {}
+        self._open: list[Order] | None = None  # what `open_orders` said last, None since something changed
+        self._pairs: tuple[Pair, ...] = ()
+        self._places: dict[Pair, int] = {}
         self._outcomes: list[Outcome] = []
         self._at = 0
 
@@ -71,10 +74,12 @@ class SimulatedExchange:
         if order.side is Side.SELL:
             self._withdraw(order.pair, Side.BUY, "sell_follows")
         self._market.setdefault(order.pair, []).append(_Working(order, amount))
+        self._open = None
         self._say(order, "open", order.at, "")
 
     def cancel(self, pair: Pair, side: Side | None = None) -> Sequence[Order]:
         """Cancel everything that waits or rests for a pair; with a `side` only what waits on it."""
+        self._open = None
         if side is not None:
             waiting = [_rest(working) for working in self._market.get(pair, ()) if working.order.side is side]
             self._withdraw(pair, side, "asked")
@@ -89,8 +94,10 @@ class SimulatedExchange:
 
     def open_orders(self) -> Sequence[Order]:
         """Waiting orders, then resting stops, by pair."""
-        waiting = [_rest(w) for pair in sorted(self._market) for w in self._market[pair]]
-        return waiting + [_rest(self._stops[pair]) for pair in sorted(self._stops)]
+        if self._open is None:
+            waiting = [_rest(w) for pair in sorted(self._market) for w in self._market[pair]]
+            self._open = waiting + [_rest(self._stops[pair]) for pair in sorted(self._stops)]
+        return self._open
 
     def outcomes(self) -> Sequence[Outcome]:
         """What became of orders since the last call, fills apart."""
@@ -102,25 +109,36 @@ class SimulatedExchange:
         self._at = slice_.at
         if slice_.bars is None or not (self._market or self._stops):
             return ()
-        block = slice_.bars
+        touched = self._touched(slice_.bars)
+        if not touched:
+            return ()
+        self._open = None
         fills: list[Fill] = []
-        for index, pair in enumerate(block.pairs):
-            if pair in self._market or (pair in self._stops and not self._passes_by(pair, block, index)):
-                bar = block.bar(index)
-                if bar is not None:
-                    self._fill_pair(bar, slice_, fills)
+        for index in touched:
+            bar = slice_.bars.bar(index)
+            if bar is not None:
+                self._fill_pair(bar, slice_, fills)
         return fills
 
-    def _passes_by(self, pair: Pair, block: BarBlock, index: int) -> bool:
-        """Whether the prices of a bar are sound and stay clearly above the pair's stop: nothing happens then."""
-        trigger = self._stops[pair].trigger
-        opening, low = float(block.open[index]), float(block.low[index])
-        return trigger is not None and 0.0 < opening < math.inf and float(trigger) * CLEARLY < low < math.inf
+    def _touched(self, block: BarBlock) -> list[int]:
+        """The pairs in which something may happen: all but those whose sound prices stay clearly above their stop."""
+        if block.pairs is not self._pairs:
+            self._pairs, self._places = block.pairs, {pair: index for index, pair in enumerate(block.pairs)}
+        places = self._places
+        found = {places[pair] for pair in self._market if pair in places}
+        if self._stops:
+            opening, low = block.open.tolist(), block.low.tolist()
+            for pair, stop in self._stops.items():
+                index = places.get(pair)
+                if index is not None and not _passes_by(stop, opening[index], low[index]):
+                    found.add(index)
+        return sorted(found)
 
     def _fill_pair(self, bar: Bar, slice_: Slice, fills: list[Fill]) -> None:
         room = money(bar.volume) * self._max_volume_ratio if bar.volume > 0 else ZERO
         opening = price_in(bar.pair, bar.opened, "open", bar.open)
-        lowest = price_in(bar.pair, bar.opened, "low", bar.low)
+        if not 0.0 < bar.low < math.inf:
+            price_in(bar.pair, bar.opened, "low", bar.low)
         for working in list(self._market.get(bar.pair, ())):
             if bar.opened < working.order.at or working.left <= 0:
                 continue
@@ -129,7 +147,7 @@ class SimulatedExchange:
                 room -= fill.amount
                 fills.append(fill)
         stop = self._stops.get(bar.pair)
-        if stop is not None and stop.trigger is not None and lowest <= stop.trigger:
+        if stop is not None and stop.trigger is not None and money(bar.low) <= stop.trigger:
             self._fill_stop(stop, min(opening, stop.trigger), room, slice_, fills)
 
     def _fill_stop(self, stop: _Working, price: Decimal, room: Decimal, slice_: Slice, fills: list[Fill]) -> None:
@@ -267,6 +285,7 @@ class SimulatedExchange:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
+        self._open = None
         self._cash = Decimal(state["cash"])
         self._base = {Pair(pair): Decimal(amount) for pair, amount in state["base"].items()}
         self._market, self._stops = {}, {}
@@ -274,6 +293,12 @@ class SimulatedExchange:
             self._market.setdefault(working.order.pair, []).append(working)
         for stop in msgspec.convert(state["stops"], list[_Working]):
             self._stops[stop.order.pair] = stop
+
+
+def _passes_by(stop: _Working, opening: float, low: float) -> bool:
+    """Whether the prices of a bar are sound and stay clearly above a stop: nothing happens then."""
+    trigger = stop.trigger
+    return trigger is not None and 0.0 < opening < math.inf and float(trigger) * CLEARLY < low < math.inf
 
 
 def _rest(working: _Working) -> Order:

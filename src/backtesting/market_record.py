@@ -10,12 +10,14 @@ import numpy as np
 
 from ..core import records
 from ..core.timeframes import DAY_MS
-from ..core.types import FloatArray, IntArray, Snapshot
+from ..core.types import BoolArray, FloatArray, IntArray, Snapshot
 
 MARKET, PRICES = "market.csv", "prices.csv"
 """Files of a run's folder: a row a day and pair; a row an instant with a column a pair."""
 
 MARKET_COLUMNS = ("at", "pair", "close", "bars")
+_TOGETHER = 1024
+"""Slices counted in one go: one by one would cost more than all else that a quiet slice costs."""
 PRICE_ROWS = 1024
 """How many instants `prices.csv` has at most: more than a chart has columns of pixels."""
 
@@ -29,6 +31,7 @@ class MarketRecord:
 
     def __init__(self) -> None:
         self._counts: IntArray = np.zeros(0, np.int64)
+        self._fresh: list[BoolArray] = []
         self._daily: list[IntArray] = []
         self._left = self._stride = 1
         self._at: list[int] = []
@@ -36,9 +39,9 @@ class MarketRecord:
 
     def take(self, snapshot: Snapshot) -> None:
         """Count the fresh bars of each pair; keep the closes where it is their turn."""
-        if len(self._counts) != len(snapshot.fresh):
-            self._counts = np.zeros(len(snapshot.fresh), np.int64)
-        np.add(self._counts, snapshot.fresh, out=self._counts)
+        self._fresh.append(snapshot.fresh)
+        if len(self._fresh) == _TOGETHER:
+            self._count()
         self._left -= 1
         if self._left == 0:
             self._left = self._stride
@@ -51,14 +54,22 @@ class MarketRecord:
             self._at, self._prices = self._at[::2], self._prices[::2]
             self._stride *= 2  # the next one comes after the old stride: from then on all are a new stride apart
 
+    def _count(self) -> None:
+        if self._fresh:
+            seen = np.array(self._fresh).sum(axis=0)
+            self._counts = seen + self._counts if len(self._counts) else seen
+            self._fresh.clear()
+
     def turn(self) -> None:
         """A day is over: its counts are closed."""
+        self._count()
         self._daily.append(self._counts)
         self._counts = np.zeros(len(self._counts), np.int64)
 
     def bars(self) -> IntArray:
         """Bars there were, shape (days, pairs), the day that is not over included."""
-        return np.array([*self._daily, self._counts], np.int64).reshape(-1, len(self._counts))
+        self._count()
+        return np.array([*self._daily, self._counts], np.int64)
 
     def prices(self) -> tuple[IntArray, FloatArray]:
         """The thinned prices: times (n,) UTC ms, closes (n, pairs), NaN where a pair had none yet."""

@@ -49,9 +49,9 @@ _EPOCH_WEEKDAY = 3
 Block = Table | Text
 
 
-def show(run: Run, console: Console, breakdown: str | None = None) -> None:
-    """Print all blocks; `breakdown` is one of `BREAKDOWNS`."""
-    for block in blocks(run, breakdown):
+def show(run: Run, console: Console, breakdown: str | None = None, entered: Mapping[str, str] | None = None) -> None:
+    """Print all blocks; `breakdown` is one of `BREAKDOWNS`, `entered` who was behind each trade's entry by its id."""
+    for block in blocks(run, breakdown, entered):
         console.print(block)
 
 
@@ -82,12 +82,15 @@ def terminal(file: TextIO) -> Console:
     )
 
 
-def blocks(run: Run, breakdown: str | None = None) -> list[Block]:
+def blocks(run: Run, breakdown: str | None = None, entered: Mapping[str, str] | None = None) -> list[Block]:
     """Everything the report shows, in order; UsageError for an unknown breakdown."""
     shown: list[Block] = []
     if run.result["simulated"]:
         shown.append(Text(SIMULATED, style="bold yellow"))
-    shown += [pair_table(run), open_table(run), exit_table(run), stream_table(run), *rival_sentences(run)]
+    shown += [pair_table(run), open_table(run)]
+    if entered:
+        shown.append(enter_table(run, entered))
+    shown += [exit_table(run), stream_table(run), *rival_sentences(run)]
     shown += [strategy_table(run), refusal_table(run), swarm_table(run), moat_table(run), effect_table(run)]
     shown += [discovery_table(run), strongest_table(run)]
     if breakdown is not None:
@@ -100,6 +103,13 @@ def pair_table(run: Run) -> Table:
     """BACKTESTING REPORT: closed trades of the account by pair, best first, then TOTAL."""
     table = _stats_table("BACKTESTING REPORT", "Pair", "Trades", run)
     rows = _by_profit(_grouped(account_trades(run), lambda trade: trade.pair, run))
+    return _filled(table, rows, metrics.trade_stats(account_trades(run), start(run)))
+
+
+def enter_table(run: Run, entered: Mapping[str, str]) -> Table:
+    """ENTER TAG STATS: closed trades of the account by the kinds of agents that agreed on the entry."""
+    table = _stats_table("ENTER TAG STATS (kinds of agents behind the entry)", "Enter Tag", "Entries", run)
+    rows = _by_profit(_grouped(account_trades(run), lambda trade: entered.get(trade.id, "unknown"), run))
     return _filled(table, rows, metrics.trade_stats(account_trades(run), start(run)))
 
 

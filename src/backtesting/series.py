@@ -12,6 +12,7 @@ from ..core.engine import Report
 from ..core.moat_kernels import NEUTRAL
 from ..core.moats import CODE, FAILED, MOATS
 from ..core.types import FloatArray, IntArray, MoatView, Pair, Snapshot
+from .closes import Closes
 
 
 class Aligned(msgspec.Struct, frozen=True):
@@ -113,6 +114,14 @@ class Series:
         del self._at[:rows]
         del self._close[: rows * self._widths[0]]
         del self._said[: rows * self._widths[1]]
+
+    def closes(self) -> Closes | None:
+        """The closes that are kept, as copies; None before the first row."""
+        with self._lock:
+            at, close, last = self._at[:], self._close[:], self._last
+        if not at or last is None:
+            return None
+        return Closes(np.array(at, np.int64), last.pairs, np.array(close, np.float64).reshape(len(at), -1))
 
     def aligned(self) -> Aligned | None:
         """Everything that is kept, as copies; None before the first row."""

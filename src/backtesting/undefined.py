@@ -65,7 +65,7 @@ def _missing(
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:  # fmt: skip
     for name, value in node.items():
         path = (*above, name)
-        if value is None or (name == "timerange" and None in value):
+        if value is None or (isinstance(value, list) and value == [None, None]):
             yield path, node
         elif isinstance(value, Mapping):
             yield from _missing(value, path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from decimal import Decimal
 from typing import Any
@@ -104,28 +104,35 @@ def walk_arm(arm: Arm, feed: AnyFeed) -> Walked:
 
 
 def walk_arms(
-    arms: Sequence[Arm], feed: AnyFeed, jobs: int, done: Callable[[int, Walked], None] | None = None
+    arms: Sequence[Arm],
+    feed: AnyFeed,
+    jobs: int,
+    done: Callable[[int, Walked], None] | None = None,
+    walk: Callable[[Any, AnyFeed], Walked] = walk_arm,
 ) -> list[Walked]:
     """Walk all of them over one feed, `jobs` at once on processes of this machine, in the order of `arms`.
 
     What comes out does not depend on `jobs`, but for `WALL_FIELDS`. `done` hears of each by its number when it is
     ready, whatever becomes of the others. A worker that is killed loses nothing: its arm is walked again. Raises
-    MycelialError when one arm has ended its worker `workers.ATTEMPTS` times; what an arm raises is raised here.
+    MycelialError when one arm has ended its worker `workers.ATTEMPTS` times; what an arm raises is raised here. Arms of
+    a kind of their own bring the function of a module that walks them.
     """
     jobs = max(1, min(jobs, len(arms)))
     say(f"{len(arms)} runs, {jobs} at once: about {estimate_mb(feed, jobs):,.0f} MB of memory")
     found: dict[int, Walked] = {}
-    for number, walked in _each(arms, feed, jobs):
+    for number, walked in _each(arms, feed, jobs, walk):
         found[number] = walked
         if done is not None:
             done(number, walked)
     return [found[number] for number in range(len(arms))]
 
 
-def _each(arms: Sequence[Arm], feed: AnyFeed, jobs: int) -> Any:
+def _each(
+    arms: Sequence[Arm], feed: AnyFeed, jobs: int, walk: Callable[[Any, AnyFeed], Walked]
+) -> Iterable[tuple[int, Walked]]:
     if jobs == 1:
-        return ((number, walk_arm(arm, feed)) for number, arm in enumerate(arms))
-    return workers.spread(walk_arm, arms, feed, jobs, lambda number: f"run {arms[number].name!r}")
+        return ((number, walk(arm, feed)) for number, arm in enumerate(arms))
+    return workers.spread(walk, arms, feed, jobs, lambda number: f"run {arms[number].name!r}")
 
 
 def estimate_mb(feed: AnyFeed, jobs: int) -> float:
@@ -164,6 +171,12 @@ def book_returns(trades: Sequence[Trade], start: Decimal, days: IntArray) -> Flo
     """Daily returns of `start` plus closed profit over the days from the first to the last of `days`."""
     times, equity = metrics.closed_equity(trades, start)
     return _daily(times, equity, days, float(start))
+
+
+def book_curve(trades: Sequence[Trade], start: Decimal) -> FloatArray:
+    """`start` and start plus closed profit after each trade, (n + 1,)."""
+    _, equity = metrics.closed_equity(trades, start)
+    return np.concatenate(([float(start)], equity))
 
 
 def _span(days: IntArray) -> IntArray:

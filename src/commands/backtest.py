@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..agents.population import members
+from ..backtesting import closes
 from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
 from ..backtesting.report import BREAKDOWNS
@@ -17,12 +18,14 @@ from ..core import records
 from ..core.clock import SimClock, Timer
 from ..core.errors import UsageError
 from ..core.history import HistoryFeed, SliceDigest
+from ..core.inputs import history_rows
 from ..core.traces import census_row
 from ..services.runner import Observer, Pace, Runner
 from ..services.writer import Writer
 from ..wiring import House, Plan, build
 from . import buses, common
 from .feeds import digested, recorded
+from .given import REPLAY, given_row
 from .options import BacktestOptions
 from .outcome import conditions, new_run_id, result_of
 from .progress import Progress
@@ -35,6 +38,8 @@ def run(options: BacktestOptions) -> None:
     loaded = common.settings(options.config, options.env, options.sets)
     settings = loaded.settings
     _refuse_unknown(options.breakdown)
+    if options.html is not None and not options.html.parent.is_dir():
+        raise UsageError(f"--html {options.html}: {options.html.parent} is no folder; name a file that can be written")
     feed = recorded(options, settings)
     run_id = new_run_id()
     out = options.out or common.RUNS / run_id
@@ -45,6 +50,7 @@ def run(options: BacktestOptions) -> None:
             ledger = _ledger(out, settings, run_id)
             plan = Plan(feed.pairs, feed.interval_ms, options.seed)
             house = build(settings, plan, clock, bus.bus, ledger, feed.history)
+            ledger.append([given_row(options, settings, REPLAY, feed.pairs, feed.interval_ms)], durable=False)
             common.say_experiment(settings)
             digest = SliceDigest(feed.pairs, feed.interval_ms)
             series = Series(settings.statistics.kept_intervals)
@@ -54,10 +60,16 @@ def run(options: BacktestOptions) -> None:
             ledger.close()
             wall = timer.seconds() - started
             result = result_of(house, recorder, run_id, "backtest", wall, digest.hexdigest(), series)
+            if (seen := series.closes()) is not None:
+                closes.write(out, seen)
             recorder.save(results.to_json(result), house.tracker.trades, conditions(loaded))
     finally:
         bus.close()
     _print(result, out, options)
+    if options.html is not None:
+        from .report import tear_sheet
+
+        tear_sheet(out, options.html)
 
 
 def _walk(
@@ -66,6 +78,9 @@ def _walk(
 ) -> None:  # fmt: skip
     start = {"cash": records.plain(house.desk.portfolio.cash), "seed": house.seed, "pairs": list(feed.pairs)}
     house.ledger.append([records.row(0, "start", "0", start)], durable=True)
+    seen = feed.observations if isinstance(feed, HistoryFeed) else ()
+    for row in history_rows(feed.history, seen):
+        house.ledger.append([row], durable=False)
     with Progress(house.engine, timer, len(feed.history.times), feed.simulated, quiet) as progress:
         progress.phase = "backtest"
         observers: Sequence[Observer] = (*takers, progress)

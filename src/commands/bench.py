@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from decimal import Decimal
 from multiprocessing import get_context
 from pathlib import Path
 
 from rich.table import Table
 
+from ..agents import Kind
 from ..agents.colony import Colony
 from ..agents.colony_sharing import links_of, share_when_due
 from ..backtesting import bench, report
+from ..backtesting.bench import rule
+from ..backtesting.sweep_kernel import sweep
 from ..backtesting.text import NOTHING
 from ..connectors.embedded_valkey import EmbeddedValkey
 from ..connectors.memory_ledger import MemoryLedger
 from ..connectors.redis_bus import RedisBus
 from ..connectors.sqlite_ledger import SqliteSink
-from ..core.clock import Timer
+from ..core.bus import LocalBus
+from ..core.clock import SimClock, Timer
 from ..core.config import Settings
-from ..core.history import History
+from ..core.history import History, HistoryFeed
 from ..core.market import FEATURES
 from ..core.ports import Bus, Clock, Ledger
-from ..core.types import Slice, Snapshot
+from ..core.types import Slice, Snapshot, Stream, Trade
 from ..services.memory import PatternMemory
 from ..services.writer import Writer
 from ..wiring import Plan, build
-from . import common
+from . import common, workers
+from .arms import Arm, walk_arms
 
 SEED = 7
 """Of the houses and colonies that are measured; part of the instrument, as is their market."""
+PEERS = "MYCELIAL_PEERS"
+"""Names the folder in which each peer has an environment of its own."""
+COMPILED_ON = 2_000
+"""Bars over which loops are run once before anything is measured."""
+SMALL_PAIRS = 3
+"""Of a small run."""
 HELP = (sys.executable, "-m", "src.main", "--help")
 
 
@@ -66,6 +79,10 @@ def parts_of(settings: Settings, stack: ExitStack) -> bench.Parts:
         memory=lambda dimensions: PatternMemory(settings.memory, dimensions, SEED),
         swarm_peak_mb=_swarm_peak_mb,
         help_command=HELP,
+        rule_walk=lambda history, stake, folder: rule_walk(settings, history, stake, folder),
+        sweep_extra_mb=_sweep_extra_mb,
+        runs=_runs,
+        peers=Path(folder) if (folder := os.environ.get(PEERS)) else None,
     )
 
 
@@ -132,6 +149,48 @@ def walk_and_weigh(pairs: int, bars: int) -> float:
         parts = parts_of(common.settings(None, None, ()).settings, stack)
         bench.walk(parts, bench.planted(pairs, bars))
     return bench.own_peak_mb()
+
+
+def rule_walk(settings: Settings, history: History, stake: Decimal, folder: Path) -> Sequence[Trade]:
+    """The rule of the comparison through the engine as `backtest` runs it; the account's trades."""
+    settings, horizon = rule.terms(settings, stake), len(history.times)
+    kind = Kind("rule_analyst", rule.RuleAnalyst, lambda world: rule.populate(world, horizon), (), ())
+    plan = Plan(history.pairs, history.interval_ms, SEED, (kind,))
+    sink = SqliteSink(folder / "ledger.sqlite", settings.ledger, mode="backtest", ledger_id="bench")
+    clock = SimClock()
+    ledger = Writer(sink, settings.ledger, wait_durable=False)
+    house = build(settings, plan, clock, LocalBus(clock, settings.bus), ledger, history)
+    with closing(house):
+        for slice_ in HistoryFeed(history):
+            house.engine.on_slice(slice_)
+    return house.tracker.trades[Stream.SYNTHESIZED.value]
+
+
+def _sweep_extra_mb(bars: int) -> float:
+    """In a process of its own, like `_swarm_peak_mb`."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as fresh:
+        return fresh.submit(sweep_and_weigh, bars).result()
+
+
+def sweep_and_weigh(bars: int) -> float:
+    """MB by which this process grows while it sweeps one row, compiled before; called in a fresh one."""
+    settings = rule.terms(common.settings(None, None, ()).settings, rule.ONE_UNIT)
+    history, arm = rule.market(bars), rule.arm(settings, bars)
+    sweep(history.rows(0, min(bars, COMPILED_ON)), [arm])
+    return bench.growth_mb(lambda: sweep(history, [arm]))
+
+
+def _runs(count: int, bars: int, jobs: int) -> int:
+    """From a fresh process, so that imports and kernels count as they do for whoever starts it."""
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, initializer=workers.prepare, initargs=(jobs,)) as fresh:
+        return fresh.submit(run_many, count, bars, jobs).result()
+
+
+def run_many(count: int, bars: int, jobs: int) -> int:
+    """So many small runs of different seeds, `jobs` at once; called in a fresh process."""
+    settings, feed = common.settings(None, None, ()).settings, HistoryFeed(bench.planted(SMALL_PAIRS, bars))
+    return len(walk_arms([Arm(f"run {seed}", settings, seed) for seed in range(count)], feed, jobs))
 
 
 def _print(machine: bench.Machine, entries: Sequence[bench.Entry]) -> None:

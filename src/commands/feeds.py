@@ -95,10 +95,10 @@ def recorded(options: RunOptions, settings: Settings) -> HistoryFeed | TickFeed:
     )
     if history.left_out:
         common.say(f"no bars in this time range: {', '.join(history.left_out)}")
-    return HistoryFeed(history, _observations(folder, history, settings))
+    return HistoryFeed(history, observations(folder, history, settings))
 
 
-def _observations(folder: Path, history: History, settings: Settings) -> tuple[Observation, ...]:
+def observations(folder: Path, history: History, settings: Settings) -> tuple[Observation, ...]:
     """What the moats said up to the last bar, from as far back as it matters to the first."""
     if not settings.moats.board.enabled:
         return ()

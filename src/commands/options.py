@@ -28,6 +28,7 @@ class BacktestOptions(RunOptions, frozen=True, kw_only=True):
 
     out: Path | None = None
     breakdown: str | None = None
+    html: Path | None = None
 
 
 class ProcessOptions(RunOptions, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
 from ..backtesting.series import Series
 from ..connectors.control import ControlServer
+from ..connectors.recorded_run import BUS_DOWN, foreign_of
 from ..connectors.sqlite_ledger import LedgerReader, SqliteSink
 from ..connectors.state_folder import StateFolder
 from ..core import checkpoint, records
@@ -24,8 +25,6 @@ from ..core.clock import SimClock, Timer, iso
 from ..core.config import Haven, Settings
 from ..core.errors import UsageError
 from ..core.history import SliceDigest
-from ..core.messages import AnyMessage
-from ..core.ports import Foreign
 from ..core.traces import census_row
 from ..core.types import Command, CommandKind, Slice, Trade
 from ..services.commands import command_handlers
@@ -33,20 +32,15 @@ from ..services.recovery import Recorded, catch_up
 from ..services.runner import Pace, Runner
 from ..services.writer import Writer
 from ..wiring import Plan, build
-from . import buses, common, memories
+from . import buses, common, live, memories
 from .feeds import Source, digested, open_source, speed_of
+from .given import Inputs, given_row
 from .options import ProcessOptions
 from .outcome import new_run_id, result_of
 from .progress import Progress
 from .status import Board
 
-_REFUSED_MODES = {
-    "live": "--mode live needs the verdict of the promotion gate and an exchange; this version has neither: use paper",
-    "advise": "--mode advise comes with the order path; use paper",
-}
-
-_BUS_DOWN = b'"kind":"bus_down"'
-"""How the record names a slice without a bus; a quotation mark inside a reason is escaped, so this is no reason."""
+_REFUSED_MODES = {"advise": "--mode advise comes with the order path; use paper"}
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -63,6 +57,8 @@ def run(options: ProcessOptions) -> None:
     """Run until the feed ends, `mycelial stop`, Ctrl-C or SIGTERM; then print the result."""
     settings = common.settings(options.config, options.env, options.sets).settings
     mode = options.mode or settings.run.mode
+    if mode == "live":
+        live.refuse(settings, common.RUNS)
     if mode in _REFUSED_MODES:
         raise UsageError(_REFUSED_MODES[mode])
     if mode != "paper":
@@ -98,7 +94,8 @@ class _Session:
         self._ledger = Writer(sink, settings.ledger, self._timer)
         stack.callback(self._ledger.close)
         self._remembered = _remember(folder.ledger_path, settings, identity)
-        self._ledger.append([records.row(0, "start", "0", identity)], durable=True).wait()
+        given = given_row(options, settings, source.name, source.pairs, source.interval_ms)
+        self._ledger.append([records.row(0, "start", "0", identity), given], durable=True).wait()
         clock = SimClock()
         bus = buses.open_bus(options.bus, clock, settings.bus)
         stack.callback(bus.close)
@@ -121,7 +118,7 @@ class _Session:
             Progress(house.engine, timer, None, self._source.feed.simulated, self._options.json)
         )
         progress.paced_from = self._source.history_ends
-        observers = (recorder.take, series.take, board, progress)
+        observers = (recorder.take, series.take, board, Inputs(self._ledger), progress)
         runner = Runner(house.engine, self._ledger, timer, pace, observers, self._settings.ledger.checkpoint_seconds)
         self._open_socket(runner, board)
         digest = SliceDigest(self._source.pairs, self._source.interval_ms)
@@ -195,8 +192,8 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remem
         trades=tuple(msgspec.json.decode(row.body, type=Trade) for row in reader.rows("trade")),
         recorded=Recorded(
             commands,
-            tuple((row.at, _foreign(row.body)) for row in reader.rows("foreign")),
-            frozenset(row.at for row in reader.rows("decisions", since) if _BUS_DOWN in row.body),
+            tuple((row.at, foreign_of(row.body)) for row in reader.rows("foreign")),
+            frozenset(row.at for row in reader.rows("decisions", since) if BUS_DOWN in row.body),
         ),
         pending=tuple(c for c in asked if c.id not in done and c.kind is not CommandKind.STOP),
     )
@@ -208,13 +205,6 @@ def _left_of(command: Command, haven: Haven) -> tuple[Command, ...]:
         return (command,)
     halt = msgspec.structs.replace(command, kind=CommandKind.HALT, reason=f"emergency shutdown: {command.reason}")
     return (halt, msgspec.structs.replace(command, kind=CommandKind.FLATTEN)) if haven.emergency_flatten else (halt,)
-
-
-def _foreign(body: bytes) -> Foreign:
-    fields = msgspec.json.decode(body)
-    message = msgspec.convert(fields["message"], AnyMessage)
-    numbers = (fields.get("epoch", 0), fields.get("seq", 0))
-    return Foreign(fields["channel"], fields["producer"], message, *numbers)
 
 
 def _refuse_other_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -11,18 +11,19 @@ import pickle
 import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from mmap import ACCESS_READ, mmap
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
 import msgspec
 
-from ..core.clock import Timer
 from ..core.errors import MycelialError
 
 ATTEMPTS = 3
@@ -31,12 +32,27 @@ ATTEMPTS = 3
 _PRELOADED = "src.commands.warmed"
 _ALIGNED = 64
 _BODY, _BUFFERS, _SIZES = "body", "buffers", "sizes"
-_LOOK_SECONDS = 1.0
 
 
 class _Worker(msgspec.Struct, frozen=True):
+    """`life` is never written to: that it is open says that we live."""
+
     process: BaseProcess
     pipe: Connection
+    life: Connection
+
+
+def prepare(jobs: int) -> None:
+    """Let the server of the workers start while the caller does other things; nothing where there will be none."""
+    if jobs > 1:
+        _context()
+        forkserver.ensure_running()
+
+
+def _context() -> ForkServerContext:
+    context = get_context("forkserver")
+    context.set_forkserver_preload([_PRELOADED])
+    return context
 
 
 def spread(
@@ -93,10 +109,8 @@ def _employ(
             crew.append(worker)
         number = waiting.popleft()
         busy[worker.pipe] = (worker, number)
-        try:
+        with suppress(OSError):  # it died while it was idle: reading from it will tell
             worker.pipe.send(tasks[number])
-        except OSError:
-            pass  # it died while it was idle: reading from it will tell
 
 
 def _answer(pipe: Connection) -> tuple[Any, BaseException | None] | None:
@@ -112,6 +126,7 @@ def _again(worker: _Worker, number: int, lost: Counter[int], name: Callable[[int
     worker.process.join()
     code = worker.process.exitcode
     worker.pipe.close()
+    worker.life.close()
     lost[number] += 1
     if lost[number] >= ATTEMPTS:
         why = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
@@ -121,25 +136,27 @@ def _again(worker: _Worker, number: int, lost: Counter[int], name: Callable[[int
 
 
 def _hire(start: tuple[Callable[[Any, Any], Any], str]) -> _Worker:
-    context = get_context("forkserver")
-    context.set_forkserver_preload([_PRELOADED])
+    context = _context()
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, os.getpid(), *start), daemon=True)
+    open_as_long_as_us, life = reversed(context.Pipe(duplex=False))
+    process = context.Process(target=_work, args=(theirs, life, *start), daemon=True)
     process.start()
     theirs.close()
-    return _Worker(process, ours)
+    life.close()
+    return _Worker(process, ours, open_as_long_as_us)
 
 
 def _dismiss(worker: _Worker) -> None:
     worker.process.terminate()
     worker.process.join()
     worker.pipe.close()
+    worker.life.close()
 
 
-def _work(pipe: Connection, parent: int, work: Callable[[Any, Any], Any], folder: str) -> None:
+def _work(pipe: Connection, life: Connection, work: Callable[[Any, Any], Any], folder: str) -> None:
     """A worker's life: task after task until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started us ends us
-    Thread(target=_end_with, args=(parent,), daemon=True).start()
+    Thread(target=_end_with, args=(life,), daemon=True).start()
     try:
         given = shared(Path(folder))
         while True:
@@ -155,20 +172,11 @@ def _done(work: Callable[[Any, Any], Any], task: Any, given: Any) -> tuple[Any, 
         return None, error
 
 
-def _end_with(parent: int) -> None:
-    """A process that was killed cannot dismiss its workers: they look after it themselves."""
-    never, timer = Event(), Timer()
-    while _alive(parent):
-        timer.wait(never, _LOOK_SECONDS)
+def _end_with(life: Connection) -> None:
+    """A process that was killed cannot dismiss its workers: they notice that its end of a pipe is closed."""
+    with suppress(EOFError, OSError):
+        life.recv()
     os._exit(1)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def share(given: Any, folder: Path) -> None:

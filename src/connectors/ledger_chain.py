@@ -80,6 +80,19 @@ def text_of(row: Row, row_bytes: int) -> str:
         raise Refused(f"the body is not JSON: {error}") from error
 
 
+def check(row: Row, row_bytes: int) -> None:
+    """Refused when the row has no place in a journal."""
+    text_of(row, row_bytes)
+    try:
+        f"{row.kind}{row.key}".encode()
+    except UnicodeEncodeError as error:
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: UnicodeEncodeError) -> Refused:
+    return Refused(f"kind or key cannot be written as UTF-8: {error.reason}")
+
+
 def chain(rows: Sequence[Row], seq: int, prev: bytes, row_bytes: int) -> list[Chained]:
     """The rows as they follow the head (`seq`, `prev`); Refused at the first that cannot be written."""
     chained: list[Chained] = []
@@ -89,7 +102,7 @@ def chain(rows: Sequence[Row], seq: int, prev: bytes, row_bytes: int) -> list[Ch
         try:
             own = row_hash(prev, seq, row.at, row.kind, row.key, row.body)
         except UnicodeEncodeError as error:
-            raise Refused(f"kind or key cannot be written as UTF-8: {error.reason}") from error
+            raise _unwritable(error) from error
         chained.append((seq, row.at, row.kind, row.key, text, prev, own))
         prev = own
     return chained

@@ -8,7 +8,7 @@ from threading import Lock
 from ..core.config import LedgerSettings
 from ..core.errors import LedgerError
 from ..core.ports import Row
-from .ledger_chain import Refused, chain, conflict, dead_letter
+from .ledger_chain import Refused, check, conflict, dead_letter
 
 
 class Kept:
@@ -69,7 +69,7 @@ class MemoryLedger:
 
     def _reason(self, row: Row) -> str | None:
         try:
-            chain((row,), 0, b"", self._row_bytes)
+            check(row, self._row_bytes)
         except Refused as refused:
             return str(refused)
         known = self._by_key.get(row.key)

@@ -171,6 +171,9 @@ class FanOut:
         """
         if self._delivering:
             raise InvariantError("settle was called by a handler")
+        if not self._queue:
+            self._sent_of.clear()
+            return True
         self._delivering = True
         try:
             self._run_generations()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from threading import Event
 
 from .errors import InvariantError
+
+_DAY_MS = 86_400_000
 
 
 class SimClock:
@@ -60,8 +63,15 @@ def iso(ms: int) -> str:
     >>> iso(1_609_459_200_000)
     '2021-01-01T00:00:00.000Z'
     """
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    day, rest = divmod(ms, _DAY_MS)
+    minutes, rest = divmod(rest, 60_000)
+    return f"{_date(day)}T{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _date(day: int) -> str:
+    """The date so many days after 1970-01-01; a calendar is dear, and the next time is mostly of the same day."""
+    return f"{datetime.fromtimestamp(day * _DAY_MS // 1000, UTC):%Y-%m-%d}"
 
 
 def from_iso(text: str) -> int:

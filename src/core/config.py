@@ -33,6 +33,7 @@ from .config_moats import (
     Repository,
     SimulatedMoats,
 )
+from .config_stress import StressSettings
 from .config_swarm import (
     BuilderSettings,
     Consensus,
@@ -55,11 +56,12 @@ from .config_swarm import (
 __all__ = [
     "Account", "Agents", "AnalystTeam", "Analysts", "BuilderSettings", "BusSettings", "CalendarSettings",
     "Company", "Consensus", "Controls", "Costs", "DailyPricesSettings", "EdgarSettings", "Evolution", "Exchange",
-    "ExplorerMoat", "ExplorerTeam", "FederalRegisterSettings", "GateSettings", "GithubSettings", "Haven", "Horizon", "Indicators",
-    "Instigators", "LearnerMoat", "Learners", "LedgerSettings", "Lifecycle", "MemorySettings",
+    "ExplorerMoat", "ExplorerTeam", "FederalRegisterSettings", "GateSettings", "GithubSettings", "Haven", "Horizon",
+    "Indicators", "Instigators", "LearnerMoat", "Learners", "LedgerSettings", "Lifecycle", "MemorySettings",
     "MoatBoardSettings", "MoatHttp", "MoatPace", "MoatPaces", "MoatPolling", "MoatStrength", "Moats",
     "NetworkSettings", "Pace", "PatternSettings", "PlantedMoats", "Prospecting", "Repository", "Research", "Risk",
-    "Run", "Section", "Settings", "Sharing", "SimulatedMarket", "SimulatedMoats", "StatisticsSettings", "Trading", "ValidationSettings",
+    "Run", "Section", "Settings", "Sharing", "SimulatedMarket", "SimulatedMoats", "StatisticsSettings",
+    "StressSettings", "Trading", "ValidationSettings",
 ]  # fmt: skip
 
 
@@ -309,4 +311,5 @@ class Settings(Section):
     statistics: StatisticsSettings
     validation: ValidationSettings
     gate: GateSettings
+    stress: StressSettings
     run: Run

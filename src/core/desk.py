@@ -13,7 +13,23 @@ import msgspec
 
 from .portfolio import ZERO, Portfolio, price_in
 from .ports import Broker, Gate, SpineState, Supervisor
-from .types import Approved, Command, Denied, Fill, Idea, Intent, Order, OrderId, Pair, Side, Slice, Snapshot, Trade
+from .types import (
+    Approved,
+    BarBlock,
+    Command,
+    Denied,
+    Fill,
+    Idea,
+    Intent,
+    Order,
+    OrderId,
+    OrderKind,
+    Pair,
+    Side,
+    Slice,
+    Snapshot,
+    Trade,
+)
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -21,6 +37,10 @@ class Settled(msgspec.Struct, frozen=True):
 
     fills: tuple[Fill, ...]
     trades: tuple[Trade, ...]
+
+
+NOTHING = Settled((), ())
+"""Of most slices."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -71,14 +91,18 @@ class Desk:
         self._deadlines: dict[OrderId, int | None] = {}
         self._marked_at: dict[Pair, int] = {}
         self._silent: set[Pair] = set()
-        self.equity = portfolio.cash
-        self.peak_equity = portfolio.cash
+        self._at = 0
+        self._unread: BarBlock | None = None  # bars whose closes nobody has asked for yet
+        self._read_at = 0
+        self._valued = True
+        self._equity = portfolio.cash
+        self._peak_equity = portfolio.cash
         self.reviews: list[Review] | None = None  # kept where somebody asks what the gate looked at
 
     def settle(self, slice_: Slice) -> Settled:
         """Take the broker's fills into the portfolio, then mark it to the slice's closes."""
         fills = tuple(self.broker.fills(slice_))
-        settled = Settled(fills, self.book(fills))
+        settled = Settled(fills, self.book(fills)) if fills else NOTHING
         self.mark(slice_)
         return settled
 
@@ -96,43 +120,81 @@ class Desk:
         return tuple(trades)
 
     def mark(self, slice_: Slice) -> None:
-        """Mark open positions to the newest close; a pair without a bar keeps its last mark."""
-        held = self.portfolio.positions
-        if not held:
-            self._marks, self._marked_at = {}, {}
-            self.equity = self.portfolio.cash
-            self.peak_equity = max(self.peak_equity, self.equity)
+        """Mark open positions to the newest close; a pair without a bar keeps its last mark.
+
+        The work is done when somebody asks for what came of it: money is dear, and a book on paper is seldom asked.
+        """
+        self._at, self._valued = slice_.at, False
+        block = slice_.bars
+        if block is None or not self.portfolio.positions:
             return
-        if slice_.bars is not None:
-            block = slice_.bars
-            for pair in held:
-                index = block.pairs.index(pair)
-                if block.present[index]:
-                    self._marked_at[pair] = slice_.at
-                    self._marks[pair] = price_in(pair, block.opened, "close", float(block.close[index]))
-        self._marks = {pair: self._marks[pair] for pair in held}
-        self._marked_at = {pair: self._marked_at.get(pair, slice_.at) for pair in held}
-        self.equity = self.portfolio.equity(self._marks)
-        self.peak_equity = max(self.peak_equity, self.equity)
+        if self._unread is not None and block.count() < len(block.pairs):
+            self._read()
+        self._unread, self._read_at = block, slice_.at
+
+    def _read(self) -> None:
+        block, self._unread = self._unread, None
+        if block is None:
+            return
+        for pair in self.portfolio.positions:
+            index = block.pairs.index(pair)
+            if block.present[index]:
+                self._marked_at[pair] = self._read_at
+                self._marks[pair] = price_in(pair, block.opened, "close", float(block.close[index]))
+
+    def _value(self) -> None:
+        """Bring marks, equity and peak up to the last slice."""
+        if self._valued:
+            return
+        self._valued, held = True, self.portfolio.positions
+        if held:
+            self._read()
+            self._marks = {pair: self._marks[pair] for pair in held}
+            self._marked_at = {pair: self._marked_at.get(pair, self._at) for pair in held}
+            self._equity = self.portfolio.equity(self._marks)
+        else:
+            self._unread, self._marks, self._marked_at = None, {}, {}
+            self._equity = self.portfolio.cash
+        self._peak_equity = max(self._peak_equity, self._equity)
+
+    @property
+    def equity(self) -> Decimal:
+        """Cash and positions at their marks, after the last slice."""
+        self._value()
+        return self._equity
+
+    @property
+    def peak_equity(self) -> Decimal:
+        """The highest equity of the slices in which somebody asked; the account is asked in each."""
+        self._value()
+        return self._peak_equity
 
     @property
     def marked_at(self) -> Mapping[Pair, int]:
         """When the mark of each held pair became known (UTC ms): of which bar its value is."""
+        self._value()
         return self._marked_at
 
     def fallen_silent(self, at: int, limit_ms: int) -> list[Pair]:
         """Held pairs whose mark has come to be older than the limit; each is named once, until a bar comes again."""
-        silent = {pair for pair, marked in self._marked_at.items() if at - marked > limit_ms}
+        silent = {pair for pair, marked in self.marked_at.items() if at - marked > limit_ms}
         told, self._silent = self._silent, silent
         return sorted(silent - told)
 
     def mark_of(self, pair: Pair) -> Decimal:
         """The price at which a held pair counts."""
+        self._value()
         return self._marks[pair]
 
     def forget_peak(self) -> None:
         """Count the drawdown anew from here: somebody resumed, knowing what was lost."""
-        self.peak_equity = self.equity
+        self._peak_equity = self.equity
+
+    def rests(self, intents: Sequence[Intent], ideas: Sequence[Idea], at: int) -> bool:
+        """Whether `decide` would want nothing: nobody buys, nothing waits, no position is to be left. No commands."""
+        if intents or any(order.kind is OrderKind.MARKET for order in self.broker.open_orders()):
+            return False
+        return not self._supervisor.leaves(ideas, self.portfolio.positions, at)
 
     def decide(
         self,
@@ -201,14 +263,15 @@ class Desk:
 
     def state(self) -> dict[str, Any]:
         """Books, marks and peak, for a checkpoint."""
+        self._value()
         return {
             "portfolio": self.portfolio.state(),
             "marks": {pair: str(mark) for pair, mark in self._marks.items()},
             "deadlines": dict(self._deadlines),
             "marked_at": dict(self._marked_at),
             "silent": sorted(self._silent),
-            "equity": str(self.equity),
-            "peak": str(self.peak_equity),
+            "equity": str(self._equity),
+            "peak": str(self._peak_equity),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -218,7 +281,8 @@ class Desk:
         self._deadlines = {OrderId(order): at for order, at in state["deadlines"].items()}
         self._marked_at = {Pair(pair): at for pair, at in state["marked_at"].items()}
         self._silent = set(map(Pair, state["silent"]))
-        self.equity, self.peak_equity = Decimal(state["equity"]), Decimal(state["peak"])
+        self._equity, self._peak_equity = Decimal(state["equity"]), Decimal(state["peak"])
+        self._unread, self._valued = None, True
 
 
 def look(order: Order, state: SpineState) -> Looked:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from . import lines, records
-from .clock import from_iso, iso
+from .clock import iso
 from .desk import Desk, Settled
 from .errors import BrokerError, InvariantError
+from .intake import LAST_MS, may_say, plausible, refuse_the_future
+from .journal import Journal
 from .lines import ENGINE
+from .mailbox import Mailbox
 from .market import Market
 from .messages import Control, Deployment, Message, SynthesizedTrade
 from .model import MycelialModel, short
 from .ports import Bus, Clock, DeadLetter, Experience, Foreign, Ledger, Life, Memory, Row, Tracker
-from .traces import Traces
+from .report import Report
 from .types import (
     AccountView,
     Approved,
@@ -39,71 +41,7 @@ from .types import (
     Transition,
 )
 
-LAST_MS = from_iso("9999-12-31T23:59:59.999Z")
-"""The last time that a record can name."""
-
-OWN_CHANNELS = frozenset(
-    {
-        "synthesized-trade-log",
-        "trade-confirmations",
-        "prospecting-proposals",
-        "prospecting-consensus",
-        "system-deployment",
-        "system-hibernation",
-        "pattern-validation-request",
-        "pattern-validation-result",
-        "pattern-narrative",
-    }
-)
-"""What is said here, up to the colon, happened in this process; nobody outside can know it better, or act by it."""
-
-OUTCOMES = ("collision", "conflict")
-"""What a meeting of two ideas can be."""
-
-
-class Mailbox:
-    """Commands wait here for the next slice; any thread may put, only the spine drains."""
-
-    def __init__(self) -> None:
-        self._commands: deque[Command] = deque()
-
-    def put(self, command: Command) -> None:
-        """Ask for something."""
-        self._commands.append(command)
-
-    def drain(self) -> list[Command]:
-        """Everything asked for since the last slice, in order."""
-        commands = []
-        while self._commands:
-            commands.append(self._commands.popleft())
-        return commands
-
-    def waiting(self) -> list[Command]:
-        """What is asked for and not taken yet, in order."""
-        return list(self._commands)
-
-
-class Report(msgspec.Struct, frozen=True):
-    """Everything one slice led to; ledger, screens, metrics and files live on Reports.
-
-    `written`: each of the decisions as `records.decision_line`.
-    """
-
-    at: int
-    slices: int
-    bars: int
-    decisions: tuple[Decision, ...]
-    written: tuple[bytes, ...]
-    orders: tuple[Order, ...]
-    fills: tuple[Fill, ...]
-    trades: tuple[Trade, ...]
-    equity: Decimal
-    cash: Decimal
-    halted: str
-    bus_up: bool
-    stopping: bool
-    simulated: bool
-    snapshot: Snapshot
+__all__ = ["Engine", "Mailbox", "Report"]
 
 
 class Engine:
@@ -151,7 +89,7 @@ class Engine:
         self._numbers: Counter[str] = Counter()
         self._collisions: list[SynthesizedTrade] = []
         self._deployed: list[Pair] = []
-        self._traces = Traces()
+        self._journal = Journal(bus, model, desk, life, memory)
         desk.reviews = []
         bus.subscribe("synthesized-trade-log", self._on_collision, ENGINE)
         bus.subscribe("system-control", self._on_control, ENGINE)
@@ -159,7 +97,7 @@ class Engine:
 
     def on_slice(self, slice_: Slice) -> Report:
         """The ten steps of the life of a slice."""
-        _refuse_the_future(slice_, self._model.interval_ms)
+        refuse_the_future(slice_, self._model.interval_ms)
         self._reach(slice_.at)
         self._slices += 1
         self._numbers.clear()
@@ -180,7 +118,9 @@ class Engine:
         if self.ends_at is not None and (slice_.at >= self.ends_at or not self._desk.portfolio.positions):
             self.stopping = True
         written = tuple([records.decision_line(decision) for decision in decisions])
-        self._journal(slice_.at, written, trades, settled, self._explain(snapshot))
+        rows = self._journal.of_slice(snapshot, written, trades, bool(settled.fills))  # step 10
+        if rows:
+            self._ledger.append(rows, durable=False)
         return self._report(slice_, snapshot, decisions, written, orders, settled, trades, up)
 
     # step 2
@@ -209,7 +149,7 @@ class Engine:
         if isinstance(message, Control):
             self.inbox.put(Command(message.command, message.reason, message.source, group=message.group))
             return
-        if foreign.channel.partition(":")[0] in OWN_CHANNELS:
+        if not may_say(foreign.channel):
             letter = DeadLetter(foreign.channel, f"not for {foreign.producer!r} to say", "")
             decisions.append(lines.letter_line(at, letter))
             return
@@ -263,8 +203,7 @@ class Engine:
                 self._bus.publish("system-hibernation", lines.hibernation(change))
 
     def _write_fills(self, at: int, fills: Sequence[Fill]) -> None:
-        rows = [records.row(at, "fill", fill.id, fill) for fill in fills]
-        self._ledger.append([*rows, *_filled(fills), self._mark(at)], durable=True).wait()
+        self._ledger.append(self._journal.of_fills(at, fills), durable=True).wait()
         for fill in fills:
             self._bus.publish("trade-confirmations", lines.confirmation(fill))
 
@@ -276,16 +215,11 @@ class Engine:
 
     # step 6
     def _on_collision(self, message: Message) -> None:
-        if isinstance(message, SynthesizedTrade) and self._plausible(message):
+        interval_ms, pairs = self._model.interval_ms, self._market.pairs
+        if isinstance(message, SynthesizedTrade) and plausible(message, self._reached, interval_ms, pairs):
             self._collisions.append(message)
         else:
             self._refuse(message, "implausible_intent")
-
-    def _plausible(self, message: SynthesizedTrade) -> bool:
-        """Whether it is of this run and this slice, and every time that follows from it can be written down."""
-        leave_at = message.at + message.horizon * self._model.interval_ms
-        known = message.pair in self._market.pairs and message.outcome in OUTCOMES
-        return known and message.at == self._reached and message.at < leave_at <= LAST_MS
 
     def _on_control(self, message: Message) -> None:
         """A member of the swarm may ask for a halt; the rest comes from outside, but for what learners look after."""
@@ -376,45 +310,6 @@ class Engine:
             self._ledger.append(failed, durable=True).wait()
         return sent
 
-    # step 10
-    def _explain(self, snapshot: Snapshot) -> list[Row]:
-        """The messages behind meetings, what the gate looked at, and what changed of why nobody spoke."""
-        meetings, silences = self._model.outbox.drain_traces()
-        reviews, life = self._desk.reviews or (), self._life
-        pairs = [review.verdict.order.pair for review in reviews]
-        multipliers = {pair: Decimal(1) if life is None else life.multiplier(pair) for pair in pairs}
-        epoch = f"{self._bus.producer}:{self._bus.epoch}"
-        return self._traces.rows(snapshot, meetings, silences, reviews, multipliers, epoch)
-
-    def _journal(
-        self,
-        at: int,
-        written: Sequence[bytes],
-        trades: Sequence[Trade],
-        settled: Settled,
-        traces: Sequence[Row],
-    ) -> None:
-        rows = [records.row(at, "trade", trade.id, trade) for trade in trades]
-        rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in self._desk.broker.outcomes()]
-        if self._memory is not None:
-            rows += [records.memory_row(at, record) for record in self._memory.fresh()]
-        rows += records.decision_rows(at, written)
-        rows += traces
-        if self._desk.portfolio.positions and not settled.fills:
-            rows.append(self._mark(at))
-        if rows:
-            self._ledger.append(rows, durable=False)
-
-    def _mark(self, at: int) -> Row:
-        desk = self._desk
-        fields = {
-            "at": at,
-            "cash": records.plain(desk.portfolio.cash),
-            "equity": records.plain(desk.equity),
-            "positions": {pair: records.plain(p.amount) for pair, p in desk.portfolio.positions.items()},
-        }
-        return records.row(at, "mark", str(at), fields)
-
     def _number(self, kind: str) -> int:
         self._numbers[kind] += 1
         return self._numbers[kind]
@@ -433,7 +328,7 @@ class Engine:
         return Report(
             at=slice_.at,
             slices=self._slices,
-            bars=0 if slice_.bars is None else int(slice_.bars.present.sum()),
+            bars=0 if slice_.bars is None else slice_.bars.count(),
             decisions=tuple(decisions),
             written=written,
             orders=orders,
@@ -464,7 +359,7 @@ class Engine:
             "tracker": self._tracker.state(),
             "life": {} if self._life is None else self._life.state(),
             "experience": {} if self._experience is None else self._experience.state(),
-            "traces": self._traces.state(),
+            "traces": self._journal.state(),
             "said": self._bus.said(),
         }
 
@@ -485,30 +380,9 @@ class Engine:
             self._life.restore(state["life"])
         if self._experience is not None:
             self._experience.restore(state["experience"])
-        self._traces.restore(state["traces"])
+        self._journal.restore(state["traces"])
         self._bus.go_on(state["said"])
-
-
-def _refuse_the_future(slice_: Slice, interval_ms: int) -> None:
-    if slice_.bars is not None and slice_.bars.opened + interval_ms > slice_.at:
-        known_at = slice_.bars.opened + interval_ms
-        raise InvariantError(f"look-ahead: bars known at {iso(known_at)} are in the slice of {iso(slice_.at)}")
-    for tick in slice_.ticks:
-        if tick.at > slice_.at:
-            raise InvariantError(
-                f"look-ahead: a trade of {tick.pair} at {iso(tick.at)} is in the slice of {iso(slice_.at)}"
-            )
-    for observation in slice_.observations:
-        if observation.known_at > slice_.at:
-            raise InvariantError(
-                f"look-ahead: source {observation.source}, agent {observation.moat}_miner, id {observation.id} "
-                f"is known at {iso(observation.known_at)}, after the slice of {iso(slice_.at)}"
-            )
 
 
 def _intent(message: SynthesizedTrade) -> Intent:
     return Intent(message.pair, message.side, message.at, message.mycelial_score, message.edge, message.horizon)
-
-
-def _filled(fills: Sequence[Fill]) -> list[Row]:
-    return [records.state_row(fill.order_id, fill.pair, "filled", fill.at) for fill in fills if fill.final]

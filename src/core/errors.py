@@ -13,6 +13,7 @@
     ├── LedgerError        the ledger is damaged, newer, foreign or cannot be written
     ├── BrokerError        an order could not be handled; never raised for an unknown outcome
     ├── AgentFault         one agent misbehaved; it is quarantined, the others go on
+    ├── CheckFailed        what was examined does not stand the test (exit 6)
     └── InvariantError     a promise of the system is broken; the run stops (exit 6)
 
 Vendor errors are translated once, at the border where they appear.
@@ -113,6 +114,12 @@ class BrokerError(MycelialError):
 
 class AgentFault(MycelialError):
     """One agent misbehaved: raised, flooded, or published what is not a message."""
+
+
+class CheckFailed(MycelialError):
+    """An examination was carried out, and what was examined did not stand it."""
+
+    exit_code = 6
 
 
 class InvariantError(MycelialError):

@@ -153,3 +153,10 @@ def raw_values(plan: Plan, high: FloatArray, low: FloatArray, close: FloatArray)
 
 def _run(call: Call, *inputs: FloatArray) -> Any:
     return getattr(talib, call.function)(*inputs, *call.parameters)
+
+
+def outputs(call: Call, high: FloatArray, low: FloatArray, close: FloatArray) -> tuple[FloatArray, ...]:
+    """What TA-Lib gives for one call over the bars of a pair, oldest first: one array (bars,) or several."""
+    inputs = (high, low, close) if call.function in ("ATR", "ADX") else (close,)
+    found = _run(call, *inputs)
+    return tuple(found) if isinstance(found, (tuple, list)) else (found,)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numba import njit
 
 from .canonical import encode
 from .config import MemorySettings
@@ -109,11 +110,24 @@ def embed(features: FloatArray, clip: float, min_known_ratio: float) -> FloatArr
     `min_known_ratio` of the features are known or all of them are 0: such a moment resembles nothing. There is no
     argument for an outcome, a price or an account.
     """
-    known = np.isfinite(features)
-    if np.count_nonzero(known) < min_known_ratio * features.shape[0]:
-        return None
-    vector: FloatArray = np.where(known, np.clip(features, -clip, clip), 0.0)
-    return vector if vector.any() else None
+    vector = np.empty(features.shape[0])
+    known, some = _clip(features, clip, vector)
+    return vector if some and known >= min_known_ratio * features.shape[0] else None
+
+
+@njit(cache=True)
+def _clip(features: FloatArray, clip: float, vector: FloatArray) -> tuple[int, bool]:
+    """Fills the vector; how many features are known, and whether any of them says something."""
+    known, some = 0, False
+    for index in range(features.shape[0]):
+        value = features[index]
+        if not math.isfinite(value):
+            vector[index] = 0.0
+            continue
+        vector[index] = clip if value > clip else -clip if value < -clip else value
+        known += 1
+        some |= vector[index] != 0.0
+    return known, some
 
 
 class Where(NamedTuple):

@@ -379,14 +379,17 @@ def finiteness(struct: type[Message]) -> Callable[[Any], bool]:
     A sum of finite numbers may overflow, which is a false alarm; no number that is not finite escapes it. The test
     raises TypeError, AttributeError or OverflowError where a field is of the wrong type.
     """
-    sums = _sums(struct)
+    sums, finite = _sums(struct), math.isfinite
     if not sums:
         return lambda message: True
     if len(sums) == 1:
         (only,) = sums
-        return lambda message: math.isfinite(only(message))
+        return lambda message: finite(only(message))
+    if struct is MarketData:  # half of all messages: the same in one call
+        read, table = attrgetter("close", "high", "low"), attrgetter("features")
+        return lambda message: finite(sum(read(message)) + sum(table(message).values()))
     first, second = sums
-    return lambda message: math.isfinite(first(message) + second(message))
+    return lambda message: finite(first(message) + second(message))
 
 
 def _sums(struct: type[Message]) -> list[Callable[[Any], float]]:

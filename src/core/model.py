@@ -11,7 +11,6 @@ import mesa
 import networkx as nx
 import numpy as np
 from mesa.discrete_space import Network
-from mesa.time import EventGenerator, Schedule
 
 from .canonical import encode
 from .clock import Timer
@@ -142,14 +141,22 @@ class MycelialModel(mesa.Model):
         self._timer = timer
         self._slow: set[str] = set()
         self._origin: int | None = None
+        self._told: tuple[object, int] = (None, 0)  # Mesa's time, and what it is in milliseconds
         self._members: dict[str, MycelialAgent] = {}
         self._actors: dict[str, list[Actor]] = {phase: [] for phase in PHASES}
-        self._recurring: list[tuple[Callable[[], None], EventGenerator]] = []
+        self._recurring: list[tuple[int, int, Callable[[], None]]] = []
         self._replaying = False
         self._kept: dict[str, Stateful] = {}
 
     def step(self) -> None:
-        """One base interval passed on Mesa's clock; the work of a slice is done by `on_snapshot`."""
+        """One base interval passed on Mesa's clock: what is called `every` so many of them, in order.
+
+        The work of a slice is done by `on_snapshot`. An event of Mesa's for each call would cost more than the calls.
+        """
+        now = round(self.time)
+        for count, since, call in self._recurring:
+            if now > since and (now - since) % count == 0:
+                call()
 
     def enrol(self, agent: MycelialAgent) -> None:
         """Take an agent in; InvariantError when its name is taken."""
@@ -189,7 +196,7 @@ class MycelialModel(mesa.Model):
         return list(self._members.values())
 
     def every(self, count: int, function: Callable[[], None]) -> None:
-        """Call `function` every `count` base intervals, on Mesa's event clock; what it raises is its owner's fault.
+        """Call `function` every `count` base intervals of Mesa's clock; what it raises is its owner's fault.
 
         A restart does not call it again for the time before.
         """
@@ -199,8 +206,7 @@ class MycelialModel(mesa.Model):
             if not self._replaying and owner not in self.quarantined:
                 self._guard(owner, "every", function)
 
-        # Mesa keeps a weak reference only.
-        self._recurring.append((guarded, self.schedule_recurring(guarded, Schedule(interval=float(count)))))
+        self._recurring.append((count, math.floor(self.time), guarded))
 
     def connect(self, nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> None:
         """Lay the network on which agents meet as neighbours."""
@@ -239,7 +245,7 @@ class MycelialModel(mesa.Model):
 
     def _advance(self, at: int) -> None:
         if self._origin is None:
-            self._origin = at - self.interval_ms
+            self._origin, self._told = at - self.interval_ms, (None, 0)
         target = (at - self._origin) / self.interval_ms
         if target > self.time:
             self.run_until(target)
@@ -287,7 +293,10 @@ class MycelialModel(mesa.Model):
 
     def now_ms(self) -> int:
         """The slice's time in UTC milliseconds, from Mesa's clock."""
-        return (self._origin or 0) + round(float(self.time) * self.interval_ms)
+        time = self.time
+        if time is not self._told[0]:
+            self._told = time, (self._origin or 0) + round(float(time) * self.interval_ms)
+        return self._told[1]
 
     def state(self) -> dict[str, Any]:
         """Time and what each agent remembers."""
@@ -302,7 +311,7 @@ class MycelialModel(mesa.Model):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`: agents of the same names must have been born."""
-        self._origin = state["origin"]
+        self._origin, self._told = state["origin"], (None, 0)
         if state["time"] > self.time:
             self._replaying = True
             self.run_until(state["time"])

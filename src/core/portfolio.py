@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import ROUND_DOWN, Context, Decimal
+from functools import cache
 from typing import Any
 
 from .clock import iso
@@ -59,7 +60,12 @@ def net_return(gross: float, cost_per_side: float) -> float:
 
 def floor_amount(amount: Decimal, decimals: int) -> Decimal:
     """`amount` cut (never rounded up) to `decimals` places of the base currency."""
-    return amount.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN, context=_WIDE)
+    return amount.quantize(_step(decimals), rounding=ROUND_DOWN, context=_WIDE)
+
+
+@cache
+def _step(decimals: int) -> Decimal:
+    return Decimal(1).scaleb(-decimals)
 
 
 class _Lot:
@@ -114,10 +120,11 @@ class Portfolio:
         lot = self._lots.get(fill.pair)
         if lot is None:
             lot = self._lots[fill.pair] = _Lot(fill.at, leave_at)
-        paid = fill.notional + fill.fee + fill.slippage
+        notional = fill.notional
+        paid = notional + fill.fee + fill.slippage
         self.cash -= paid
         lot.bought += fill.amount
-        lot.value += fill.notional
+        lot.value += notional
         lot.paid += paid
         lot.fees += fill.fee
         lot.slippage += fill.slippage

@@ -194,6 +194,10 @@ class Supervisor(Protocol):
         """Pairs that are not held and whose waiting entries are no longer wanted."""
         ...
 
+    def leaves(self, ideas: Sequence[Idea], positions: Mapping[Pair, Position], at: int) -> bool:
+        """Whether any of the positions is to be left at `at` (UTC ms), a command apart."""
+        ...
+
 
 class Gate(Protocol):
     """The only door to a broker."""

@@ -164,9 +164,10 @@ def _moats_of(snapshot: Snapshot, index: int) -> dict[str, dict[str, Any]]:
     view = snapshot.moats
     assert view is not None, "asked for only where there are moats"
     found: dict[str, dict[str, Any]] = {}
-    for column, name in enumerate(MOATS):
-        known = view.parts.known_at[view.parts.moat == column]
-        newest = int(known.max(initial=NEVER))
+    newest_of = [NEVER] * len(MOATS)
+    for column, known_at in zip(view.parts.moat.tolist(), view.parts.known_at.tolist(), strict=True):
+        newest_of[column] = max(newest_of[column], known_at)
+    for column, (name, newest) in enumerate(zip(MOATS, newest_of, strict=True)):
         found[name] = {
             "status": view.statuses[column].value,
             "of_the_pair": STATUSES[int(view.states[index, column])].value,

@@ -6,55 +6,84 @@ structs are read-only and share one order of pairs, that of the run.
 
 from __future__ import annotations
 
-from decimal import Decimal
 from enum import StrEnum
-from typing import NewType
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-Pair = NewType("Pair", str)
-"""`BASE/QUOTE`, for instance `BTC/USDT`."""
-AgentName = NewType("AgentName", str)
-OrderId = NewType("OrderId", str)
+from .names import (
+    MONEY_STEP,
+    NEVER,
+    STREAMS,
+    AgentName,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    OrderId,
+    Pair,
+    Scalar,
+    Side,
+    Stream,
+)
+from .orders import (
+    Approved,
+    Command,
+    CommandKind,
+    Decision,
+    Denied,
+    Fill,
+    Order,
+    OrderKind,
+    Outcome,
+    Position,
+    Stage,
+    Trade,
+    Transition,
+)
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
-
-MONEY_STEP = Decimal("0.00000001")
-"""Money is booked to eight decimals, the finest step of the venues; sums are then exact."""
-
-NEVER = -(2**62)
-"""A time before all times."""
-
-Scalar = str | int | float | bool
-
-
-class Side(StrEnum):
-    """The direction of an idea, an intent, an order or a fill."""
-
-    BUY = "buy"
-    SELL = "sell"
-
-    @property
-    def other(self) -> Side:
-        """The opposite side."""
-        return Side.SELL if self is Side.BUY else Side.BUY
-
-
-class Stream(StrEnum):
-    """Whose profit and loss it is: the three streams that are compared, and the simple learners beside them."""
-
-    BASELINE = "baseline"
-    MYCELIAL = "mycelial"
-    SYNTHESIZED = "synthesized"
-    CONTROL = "control"
-
-
-STREAMS = (Stream.BASELINE, Stream.MYCELIAL, Stream.SYNTHESIZED)
-"""The three that are compared."""
+__all__ = [
+    "AccountView",
+    "AgentName",
+    "Approved",
+    "Bar",
+    "BarBlock",
+    "BoolArray",
+    "Command",
+    "CommandKind",
+    "Decision",
+    "Denied",
+    "Fill",
+    "FloatArray",
+    "Idea",
+    "IntArray",
+    "Intent",
+    "MONEY_STEP",
+    "MoatParts",
+    "MoatStanding",
+    "MoatView",
+    "NEVER",
+    "Observation",
+    "Order",
+    "OrderId",
+    "OrderKind",
+    "Outcome",
+    "Pair",
+    "Points",
+    "Position",
+    "STATUSES",
+    "STREAMS",
+    "Scalar",
+    "Side",
+    "Slice",
+    "Snapshot",
+    "Stage",
+    "Status",
+    "Stream",
+    "Tick",
+    "Trade",
+    "Transition",
+    "Vote",
+]
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
@@ -84,6 +113,10 @@ class BarBlock(msgspec.Struct, frozen=True):
     close: FloatArray
     volume: FloatArray
     present: BoolArray
+
+    def count(self) -> int:
+        """How many pairs have a bar."""
+        return int(np.count_nonzero(self.present))
 
     def bar(self, index: int) -> Bar | None:
         """The bar of the pair at `index`, or None where it is missing."""
@@ -293,181 +326,3 @@ class Intent(msgspec.Struct, frozen=True):
     score: float
     edge: float | None = None
     horizon: int | None = None
-
-
-class OrderKind(StrEnum):
-    """How an order wants to be filled."""
-
-    MARKET = "market"
-    STOP = "stop"
-
-
-class Order(msgspec.Struct, frozen=True):
-    """An order somebody wants to send. It cannot be sent: only `Approved` can.
-
-    `amount` in base units, `reference` the close it was decided on, `stop` the protective stop that is armed
-    with the entry's fill, as a ratio below the entry price, `leave_at` when the idea behind it is over.
-    """
-
-    id: OrderId
-    pair: Pair
-    side: Side
-    amount: Decimal
-    kind: OrderKind
-    at: int
-    reference: Decimal
-    reason: str
-    stop: Decimal | None = None
-    leave_at: int | None = None
-
-
-class Approved(msgspec.Struct, frozen=True):
-    """An order that passed the gate. Constructed in `services/gate.py` and nowhere else; a test holds that."""
-
-    order: Order
-    at: int
-
-
-class Denied(msgspec.Struct, frozen=True):
-    """An order that did not pass, and the machine-readable reason."""
-
-    order: Order
-    at: int
-    reason: str
-    detail: str = ""
-
-
-class Fill(msgspec.Struct, frozen=True):
-    """One execution. Money in quote currency, booked to `MONEY_STEP`.
-
-    `price` is the market's price without slippage; fee and slippage are costs on this side's own notional, so
-    that both sides together cost (1 + r)(1 - c) / (1 + c) - 1. `final` says that the order is done.
-    """
-
-    id: str
-    order_id: OrderId
-    pair: Pair
-    side: Side
-    amount: Decimal
-    price: Decimal
-    fee: Decimal
-    slippage: Decimal
-    at: int
-    reason: str
-    final: bool = True
-    simulated: bool = True
-
-    @property
-    def notional(self) -> Decimal:
-        """Amount times price, before costs."""
-        return (self.amount * self.price).quantize(MONEY_STEP)
-
-
-class Position(msgspec.Struct, frozen=True):
-    """A holding of one pair. `cost` is what was paid for `amount`, costs included; `entry` the mean fill price."""
-
-    pair: Pair
-    amount: Decimal
-    entry: Decimal
-    cost: Decimal
-    opened_at: int
-    leave_at: int | None = None
-
-
-class Trade(msgspec.Struct, frozen=True):
-    """A closed round trip of one stream. `profit` in quote currency, `profit_ratio` net of both sides' costs.
-
-    `leave_at`: when the horizon of the idea behind it ended (UTC ms), None where it had none.
-    """
-
-    id: str
-    stream: Stream
-    pair: Pair
-    amount: Decimal
-    entry_at: int
-    exit_at: int
-    entry_price: Decimal
-    exit_price: Decimal
-    fees: Decimal
-    slippage: Decimal
-    profit: Decimal
-    profit_ratio: Decimal
-    exit_reason: str
-    score: float | None = None
-    leave_at: int | None = None
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What became of an order other than a fill: sent, cancelled, rejected, expired, unknown."""
-
-    order_id: OrderId
-    pair: Pair
-    state: str
-    at: int
-    reason: str = ""
-
-
-class CommandKind(StrEnum):
-    """What may be asked of a running process; takes effect at the next slice."""
-
-    HALT = "halt"
-    RESUME = "resume"
-    FLATTEN = "flatten"
-    ORDER = "order"
-    STOP = "stop"
-    EMERGENCY_SHUTDOWN = "emergency_shutdown"
-    FORCE_SHARE = "force_share"
-
-
-class Command(msgspec.Struct, frozen=True):
-    """A wish from outside or from the risk guardian; journaled with the slice it takes effect in.
-
-    `id` ties it to the row that acknowledged it; empty where nobody waits for an acknowledgement. `group` names the
-    learners that are to share.
-    """
-
-    kind: CommandKind
-    reason: str
-    source: str
-    pair: Pair | None = None
-    side: Side | None = None
-    amount: Decimal | None = None
-    id: str = ""
-    group: str = ""
-
-
-class Stage(StrEnum):
-    """Where an asset stands in its life, once it had a team of agents."""
-
-    ACTIVE = "active"
-    PROBATION = "probation_1"
-    DEEP_PROBATION = "probation_2"
-    HIBERNATED = "hibernated"
-    DELISTED = "delisted"
-    REVIVED = "revived"
-
-
-class Transition(msgspec.Struct, frozen=True):
-    """An asset came from one stage to another; `profit_ratio` is the sum of its trades' net returns then.
-
-    `probation_ms`: how long it had been on probation without a break.
-    """
-
-    at: int
-    pair: Pair
-    before: Stage | None
-    after: Stage
-    profit_ratio: Decimal
-    probation_ms: int = 0
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """One line of the record of decisions. Fields that do not apply are None and are left out of the file."""
-
-    at: int
-    kind: str
-    pair: Pair | None = None
-    side: Side | None = None
-    reason: str | None = None
-    source: str | None = None
-    detail: dict[str, Scalar | list[str]] = {}

@@ -68,11 +68,13 @@ class AssetLife(Life):
         One that never had a bar is not: it is not listed yet. A venue that is silent altogether delists nobody.
         """
         block, at = slice_.bars, slice_.at
-        if block is None or not block.present.any():
+        count = 0 if block is None else block.count()
+        if block is None or not count:
+            return ()
+        if count == len(block.pairs):
+            self._seen.update(dict.fromkeys(block.pairs, at))
             return ()
         self._seen.update(dict.fromkeys(compress(block.pairs, block.present.tolist()), at))
-        if block.present.all():
-            return ()
         gone = [pair for pair in sorted(self._standings) if self._is_gone(pair, at)]
         moved = [_transition(pair, self._standings[pair], self._delisted(pair, at), at) for pair in gone]
         self._standings = {**self._standings, **{pair: self._delisted(pair, at) for pair in gone}}

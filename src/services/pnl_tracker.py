@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core.desk import Desk
 from ..core.ports import Experience, Rival, Tracker
-from ..core.types import Approved, Idea, Intent, Slice, Snapshot, Stream, Trade
+from ..core.types import Approved, Idea, Intent, Pair, Side, Slice, Snapshot, Stream, Trade
 
 _RIVALS, _COUNTS = "rivals", "rivals' ideas"
 """Under which their state stands beside that of the books."""
@@ -41,25 +41,32 @@ class PnLTracker(Tracker):
         closed: list[Trade] = []
         if slice_.bars is None and not ideas:
             return closed  # nothing can fill, and what is decided with the next bars fills no later
+        said: dict[Stream, list[Idea]] = {}
+        for source, idea in ideas:
+            said.setdefault(source, []).append(idea)
         for name, (stream, desk, least) in self._shadows.items():
-            settled = desk.settle(slice_)
-            self.trades[name].extend(settled.trades)
-            closed.extend(settled.trades)
-            if settled.trades and self._experience is not None:
-                self._experience.on_trades(slice_.at, settled.trades)
-            own: Sequence[Idea]
-            if name in self._rivals:
-                own = () if slice_.bars is None else self._rivals[name].ideas(snapshot)
-            else:
-                own = [idea for source, idea in ideas if source is stream]
-            intents = [_intent(idea) for idea in own if least is None or (idea.edge or 0.0) > least]
-            if name in self._rivals:
-                self.said[name] += len(own)
-                self.believed[name] += len(intents)
-            if intents or desk.portfolio.positions or desk.broker.open_orders():
+            trades = desk.settle(slice_).trades
+            if trades:
+                self._close(name, trades, slice_.at)
+                closed.extend(trades)
+            rival = self._rivals.get(name)
+            own = said.get(stream, ()) if rival is None else self._of_rival(rival, slice_, snapshot, least)
+            intents = _intents(own, desk.portfolio.positions, least)
+            if not desk.rests(intents, own, slice_.at):
                 self._decide(name, desk, intents, own, snapshot)
-            desk.broker.outcomes()  # nobody asks what became of paper orders; they would pile up
         return closed
+
+    def _close(self, name: str, trades: Sequence[Trade], at: int) -> None:
+        self.trades[name].extend(trades)
+        if self._experience is not None:
+            self._experience.on_trades(at, trades)
+
+    def _of_rival(self, rival: Rival, slice_: Slice, snapshot: Snapshot, least: float | None) -> Sequence[Idea]:
+        """What a rival says of a slice with bars, counted."""
+        own = () if slice_.bars is None else rival.ideas(snapshot)
+        self.said[rival.name] += len(own)
+        self.believed[rival.name] += sum(_above(idea, least) for idea in own)
+        return own
 
     def _decide(
         self, name: str, desk: Desk, intents: Sequence[Intent], ideas: Sequence[Idea], snapshot: Snapshot
@@ -69,6 +76,7 @@ class PnLTracker(Tracker):
             desk.send(verdict)
         if approved and self._experience is not None:
             self._experience.on_entries(name, [verdict.order for verdict in approved], intents, snapshot)
+        desk.broker.outcomes()  # nobody asks what became of paper orders; they would pile up
 
     def account_trade(self, trade: Trade) -> None:
         """A trade of the account closed: it belongs to the synthesized stream."""
@@ -95,5 +103,14 @@ class PnLTracker(Tracker):
         self.said, self.believed = (Counter(state[_COUNTS][kind]) for kind in ("said", "believed"))
 
 
-def _intent(idea: Idea) -> Intent:
-    return Intent(idea.pair, idea.side, idea.at, idea.score, idea.edge, idea.horizon)
+def _intents(ideas: Sequence[Idea], held: Container[Pair], least: float | None) -> list[Intent]:
+    """The ideas that a book would buy on. Of what it holds it buys no more, and nobody reads why it did not."""
+    return [
+        Intent(idea.pair, idea.side, idea.at, idea.score, idea.edge, idea.horizon)
+        for idea in ideas
+        if idea.side is Side.BUY and idea.pair not in held and _above(idea, least)
+    ]
+
+
+def _above(idea: Idea, least: float | None) -> bool:
+    return least is None or (idea.edge or 0.0) > least

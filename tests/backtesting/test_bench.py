@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from decimal import Decimal
 from itertools import count
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
 from src.backtesting import bench
+from src.backtesting import sweep_book as book
 from src.backtesting.bench import (
     BENCHMARKS,
     Benchmark,
@@ -19,20 +23,25 @@ from src.backtesting.bench import (
     Parts,
     Sizes,
     choose,
+    engines,
     entry,
     lookup,
     machine,
     own_peak_mb,
+    rule,
     society,
 )
 from src.backtesting.bench.measure import Measured, alternated, percentile
 from src.backtesting.bench.worlds import START_MS, planted, snapshots_of
+from src.backtesting.sweep_kernel import sweep, trades_of
 from src.commands import bench as command
+from src.connectors.sqlite_ledger import LedgerReader
 from src.core.bus import LocalBus
 from src.core.clock import SimClock
-from src.core.errors import BusError, NotFound
+from src.core.errors import BusError, InvariantError, NotFound
 from src.core.memory import Where
 from src.core.model import MycelialModel
+from src.core.types import Stream
 from tests.worlds import settings
 
 SMALL = Sizes(
@@ -52,8 +61,14 @@ SMALL = Sizes(
     commits=3,
     patterns=300,
     lookups=5,
+    rule_bars=1_500,
+    slow_peer_bars=1_500,
+    long_bars=6_000,
+    long_runs=3,
+    small_runs=2,
+    small_bars=60,
 )
-ONE_RUN = {"swarm_peak_rss_mb"}
+ONE_RUN = {"swarm_peak_rss_mb", "sweep_memory_vs_vectorbt"}
 PEERS = {
     "bus_roundtrip_vs_redis_py": "redis-py",
     "local_deliveries_vs_redis": "redis-py",
@@ -61,7 +76,17 @@ PEERS = {
     "durable_commit_ms": "fdatasync",
     "society_vs_shuffle_do": "mesa.shuffle_do",
     "memory_lookup_vs_chroma": "chromadb",
+    "parallel_64_vs_serial": "serial",
 }
+APART = {
+    "engine_vs_backtesting_py": "backtesting.py",
+    "engine_vs_nautilus": "nautilus_trader",
+    "engine_vs_freqtrade": "freqtrade",
+    "swarm_vs_backtesting_py": "backtesting.py",
+    "sweep_vs_vectorbt": "vectorbt",
+    "sweep_memory_vs_vectorbt": "vectorbt",
+}
+"""Peers with environments of their own, of which there is none here."""
 FIELDS = {
     "name", "value", "unit", "better", "peer", "peer_value", "ratio", "goal", "met", "runs", "least", "most",
 }  # fmt: skip
@@ -70,7 +95,7 @@ FIELDS = {
 @pytest.fixture(scope="module")
 def parts() -> Iterator[Parts]:
     with ExitStack() as stack:
-        yield command.parts_of(settings(), stack)
+        yield msgspec.structs.replace(command.parts_of(settings(), stack), peers=None)
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -81,9 +106,9 @@ def test_every_benchmark_runs_and_has_all_fields(name: str, parts: Parts) -> Non
     assert (fields["name"], fields["unit"], fields["better"]) == (name, BENCHMARKS[name].unit, BENCHMARKS[name].better)
     assert fields["runs"] == (1 if name in ONE_RUN else SMALL.runs)
     assert 0 < fields["least"] <= fields["value"] <= fields["most"]
-    assert fields["peer"] == PEERS.get(name)
+    assert fields["peer"] == (PEERS | APART).get(name)
     assert (fields["peer_value"] is None) == (fields["ratio"] is None) == (name not in PEERS)
-    assert (fields["met"] is None) == (fields["goal"] is None)
+    assert (fields["met"] is None) == (fields["goal"] is None or name in APART)
 
 
 def test_goals_are_those_that_were_promised() -> None:
@@ -102,6 +127,14 @@ def test_goals_are_those_that_were_promised() -> None:
         "writer_rows_vs_executemany": 0.5,
         "society_vs_shuffle_do": 2.0,
         "memory_lookup_vs_chroma": 50.0,
+        "parallel_64_vs_serial": 1.5,
+        "engine_vs_backtesting_py": 0.3,
+        "engine_vs_nautilus": 2.0,
+        "engine_vs_freqtrade": 2.0,
+        "swarm_vs_backtesting_py": 0.5,
+        "sweep_vs_vectorbt": 3.0,
+        "sweep_memory_vs_vectorbt": 4.0,
+        "million_bars_vs_100k": 0.8,
         "help_s": 0.4,
     }
 
@@ -236,3 +269,65 @@ def test_both_societies_take_the_same_steps(parts: Parts) -> None:
     assert ours.opinions.any()
     assert ours.opinions.tolist() == pytest.approx([mover.opinion for mover in theirs.movers], rel=1e-12)
     assert len(ours.figures.opinions) == len(ours.figures.said) == 60
+
+
+def test_the_rule_makes_the_same_trades_in_the_engine_and_in_the_sweep(parts: Parts, tmp_path: Path) -> None:
+    history = rule.market(6_000)
+    engine = parts.rule_walk(history, rule.ONE_UNIT, tmp_path)
+    arm = rule.arm(rule.terms(settings(), rule.ONE_UNIT), len(history.times))
+    (swept,) = sweep(history, [arm])
+    assert trades_of(swept, arm, history, Stream.SYNTHESIZED) == engine
+    assert len(engine) > 200
+    assert {trade.amount for trade in engine} == {Decimal(1)}
+    fills = list(LedgerReader(tmp_path / "ledger.sqlite", settings().ledger).rows("fill"))
+    assert len(fills) in (2 * len(engine), 2 * len(engine) + 1)
+
+
+def test_the_rule_makes_as_many_round_trips_as_in_other_engines() -> None:
+    """3,987 on the hundred thousand bars on which they all agree."""
+    history = rule.market(100_000)
+    (swept,) = sweep(history, [rule.arm(rule.terms(settings(), rule.ONE_UNIT), len(history.times))])
+    assert swept.trades == 3_987
+    assert set(swept.table[:, book.AMOUNT].tolist()) == {1}
+
+
+@pytest.mark.long
+def test_the_rule_makes_the_same_trades_on_all_bars(parts: Parts, tmp_path: Path) -> None:
+    history = rule.market(100_000)
+    engine = parts.rule_walk(history, rule.ONE_UNIT, tmp_path)
+    arm = rule.arm(rule.terms(settings(), rule.ONE_UNIT), len(history.times))
+    assert trades_of(sweep(history, [arm])[0], arm, history, Stream.SYNTHESIZED) == engine
+    assert len(engine) == 3_987
+
+
+def environment(folder: Path, name: str, program: str) -> Path:
+    """The folder of the peers with one whose interpreter is this program, whatever script it is handed."""
+    python = folder / name / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!{sys.executable}\n{program}")
+    python.chmod(0o755)
+    return folder
+
+
+def test_a_peer_answers_once_a_round(parts: Parts, tmp_path: Path) -> None:
+    program = 'import sys\nfor line in sys.stdin:\n    print(\'{"seconds": 0.5, "trades": 3}\', flush=True)\n'
+    there = msgspec.structs.replace(parts, peers=environment(tmp_path, "freqtrade", program))
+    (found,) = bench.measure(["engine_vs_freqtrade"], there, SMALL)
+    assert (found.peer_value, found.runs) == (3_000.0, 3)
+    assert found.ratio == pytest.approx(found.value / 3_000.0)
+
+
+def test_a_peer_that_breaks_is_named_with_what_it_said(parts: Parts, tmp_path: Path) -> None:
+    program = "import sys\nsys.exit('no module named freqtrade')\n"
+    there = msgspec.structs.replace(parts, peers=environment(tmp_path, "freqtrade", program))
+    with pytest.raises(NotFound, match=r"peer freqtrade: it does not run \(no module named freqtrade\); repair"):
+        list(bench.measure(["engine_vs_freqtrade"], there, SMALL))
+
+
+def test_a_sweep_with_other_trades_than_the_peer_is_no_figure() -> None:
+    history = rule.market(1_500)
+    (swept,) = sweep(history, [rule.arm(rule.terms(settings(), rule.ONE_UNIT), 1_500)])
+    rows = [(np.searchsorted(history.times, swept.table[:, column]) - 1).tolist() for column in (1, 2)]
+    engines.refuse_other_trades(history, swept, rows)
+    with pytest.raises(InvariantError, match="the sweep's exits are not those of vectorbt"):
+        engines.refuse_other_trades(history, swept, [rows[0], rows[1][:-1]])

@@ -347,7 +347,13 @@ def test_what_data_say_is_never_read_as_markup() -> None:
 
 def test_breakdowns() -> None:
     run = finished()
-    units = (("day", "2024-01-01"), ("week", "2024-01-01"), ("month", "2024-01"), ("year", "2024"), ("weekday", "1 Mon"))
+    units = (
+        ("day", "2024-01-01"),
+        ("week", "2024-01-01"),
+        ("month", "2024-01"),
+        ("year", "2024"),
+        ("weekday", "1 Mon"),
+    )
     for unit, name in units:
         assert row(report.text(run, unit), f"{unit.upper()} BREAKDOWN", name)[1] == "1"
     with pytest.raises(UsageError, match="breakdown 'hour': choose day, week, month"):

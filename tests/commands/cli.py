@@ -109,7 +109,7 @@ def sound(folder: Path) -> bool:
 def journal(state: Path, *kinds: str) -> list[tuple[str, str, bytes]]:
     """(kind, key, body) of the rows of a ledger in order; without `kinds` all that the market led to."""
     found = LedgerReader(state / "ledger.sqlite", settings().ledger).rows()
-    own = ("start", "asked", "command", "rules", "census")
+    own = ("start", "given", "input", "asked", "command", "rules", "census")
     return [(r.kind, r.key, r.body) for r in found if (r.kind in kinds if kinds else r.kind not in own)]
 
 

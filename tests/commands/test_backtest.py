@@ -50,6 +50,7 @@ FIELDS = [
 ]
 STREAM = ["trades", "win_ratio", "total_profit_ratio", "max_drawdown_ratio", "profit_factor", "sharpe", "fees"]
 FILES = {"decisions.jsonl", "orders.jsonl", "trades.csv", "equity.csv", "ledger.sqlite", "result.json"}
+FILES |= {"conditions.json", "market.csv", "prices.csv", "closes.npz"}
 HASHES = ("data_sha256", "config_sha256", "orders_sha256", "decisions_sha256")
 
 

@@ -229,6 +229,16 @@ def test_packages_that_were_half_added_are_not_trusted(checkout: Environment) ->
     assert not checkout.fits(dev=False)
 
 
+def test_what_evidence_needs_is_added_to_what_is_there(checkout: Environment) -> None:
+    lock = checkout.root / "requirements-research.lock"
+    lock.write_text("# nothing, for evidence\n", encoding="utf-8")
+    checkout.add(lock)
+    assert calls(checkout) == ["venv", "pip", "pip"]
+    checkout.add(lock)
+    assert calls(checkout) == ["pip"]
+    assert checkout.fits(dev=False)
+
+
 def test_a_checkout_without_locks_is_none(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"requirements\.lock is missing"):
         Environment(tmp_path, {"PATH": ""}).ready(dev=False)
@@ -323,12 +333,19 @@ def pins(name: str) -> dict[str, str]:
     return dict(line.split(" ")[0].split("==") for line in lines if "==" in line.split(" ")[0])
 
 
-def test_the_development_lock_holds_the_other_at_the_same_versions() -> None:
-    assert pins("requirements.lock").items() <= pins("requirements-dev.lock").items()
+@pytest.mark.parametrize("name", ["requirements-dev.lock", "requirements-research.lock"])
+def test_the_other_locks_hold_the_runtime_at_the_same_versions(name: str) -> None:
+    assert pins("requirements.lock").items() <= pins(name).items()
     assert len(pins("requirements.lock")) > 30
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_what_evidence_and_tests_share_has_one_version() -> None:
+    research, dev = pins("requirements-research.lock"), pins("requirements-dev.lock")
+    assert {"skfolio", "optuna", "distributed", "duckdb"} <= research.keys()
+    assert {name for name in research.keys() & dev.keys() if research[name] != dev[name]} == set()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-research.lock"])
 def test_every_pin_has_hashes_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert "://" not in text

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from shutil import copytree
 from threading import Event, Thread
 
+import msgspec
 import pytest
 
-from src.commands import backtest, doctor
+from src.backtesting.stress.overlays import OVERLAYS
+from src.commands import backtest, doctor, gate, lookahead, stress
 from src.commands import run as run_command
+from src.commands.finite import EvidenceOptions
 from src.commands.options import BacktestOptions, ProcessOptions
+from src.commands.stressed import Walk, stressed
 from src.connectors.chroma_memory import ChromaStore
 from src.connectors.config_files import DEFAULT_FILE
 from src.connectors.control import ask
@@ -22,7 +27,7 @@ from src.connectors.sources.simulated import simulated_sources
 from src.connectors.state_folder import find
 from src.core.bus import LocalBus
 from src.core.clock import SimClock, Timer
-from src.core.errors import BusError, InvariantError, LedgerError, NotRunning
+from src.core.errors import BusError, CheckFailed, InvariantError, LedgerError, NotRunning
 from src.core.model import MycelialModel
 from src.core.ports import Row
 from src.services.memory import PatternMemory
@@ -55,6 +60,22 @@ def backtesting(watch: Watch, folder: Path) -> None:
     """`mycelial backtest` over a few days."""
     data = write_planted(folder / "data", 400)
     backtest.run(BacktestOptions(data=data, seed=7, bus="local", out=folder / "out", json=True, sets=SOON))
+
+
+def judging(watch: Watch, folder: Path) -> None:
+    """`mycelial gate` over a run beside another, and both analyses of a few days."""
+    data, run = write_planted(folder / "data", 120), folder / "runs" / "one"
+    backtest.run(BacktestOptions(data=data, seed=7, bus="local", out=run, json=True, sets=SOON))
+    result = (copytree(run, folder / "runs" / "two") / "result.json").read_bytes()
+    own = msgspec.json.decode(result, type=dict[str, object])
+    (folder / "runs" / "two" / "result.json").write_bytes(msgspec.json.encode({**own, "orders_sha256": "other"}))
+    short = ("validation.warmups=[20,40]", "validation.cut_intervals=20", "validation.cuts=1")
+    with suppress(CheckFailed):
+        gate.run(str(run), None, None, None, (*SOON, *short), True)
+    options = EvidenceOptions(data=data, seed=7, sets=(*SOON, *short), json=True)
+    lookahead.analyse(options, None)
+    with suppress(CheckFailed):
+        lookahead.analyse_warmups(options, None)
 
 
 def walking(watch: Watch, folder: Path) -> None:
@@ -184,6 +205,14 @@ STORE = (
 )
 """Settings of the store behind the memory; the others are of its answers."""
 
+def stressing(watch: Watch, folder: Path) -> None:
+    """Every scenario laid over a few days, and one of them walked."""
+    small = {"simulated.timeframe": "1h", "simulated.pairs": ["BTC/USD", "ETH/USD"], "learners.team": 3}
+    world = stress.simulated(watch.over(tree(small, {"stress.days": 4})), 7)
+    laid = {one.name: one.lay(world, world.settings.stress, 7) for one in OVERLAYS}
+    stressed(Walk("calm", "", laid["calm"]), 7)
+
+
 MODES: dict[str, tuple[Mode, tuple[str, ...]]] = {
     "backtest": (
         backtesting,
@@ -202,6 +231,8 @@ MODES: dict[str, tuple[Mode, tuple[str, ...]]] = {
             *("prospecting", "research", "risk", "sharing", "statistics", "trading"),
         ),
     ),
+    "judge": (judging, ("gate", "validation")),
+    "stress": (stressing, ("stress",)),
     "walk": (walking, ("builder", "haven", "lifecycle", "consensus", "prospecting", "risk")),
     "run": (running, ("agents", "bus", "ledger", "simulated", "moats.board", "memory", "run")),
     "doctor": (diagnosing, ("run.min_free_disk_mb", "run.control_timeout_seconds", "bus.port")),

@@ -1,7 +1,8 @@
 """The benchmarks; BENCHMARKS is the table by which they are registered.
 
 To add one: write its function in the file of its group and add a row here. Our own parts are handed in (`Parts`);
-peers are third-party libraries of the same environment, driven as plainly as they allow.
+peers are third-party libraries, driven as plainly as they allow: of the same environment, or, where their pins clash
+with ours, of environments of their own in which `peers/` is run.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from typing import Literal
 import msgspec
 
 from ...core.errors import NotFound
-from . import buses, features, ledger, lookup, process, society, swarm
-from .machine import Machine, machine, own_peak_mb
+from . import buses, engines, features, ledger, lookup, parallel, process, society, swarm
+from .machine import Machine, growth_mb, machine, own_peak_mb
 from .measure import Measured, Parts, Sizes, middle
 from .swarm import walk
 from .worlds import planted
 
 __all__ = [
-    "BENCHMARKS", "Benchmark", "Entry", "Machine", "Parts", "Sizes", "choose", "machine", "measure", "own_peak_mb",
-    "planted", "walk",
+    "BENCHMARKS", "Benchmark", "Entry", "Machine", "Parts", "Sizes", "choose", "growth_mb", "machine", "measure",
+    "own_peak_mb", "planted", "walk",
 ]  # fmt: skip
 
 _NEAREST, _LIKENESS = 3, 0.4
@@ -55,6 +56,16 @@ BENCHMARKS: dict[str, Benchmark] = {
     "writer_rows_vs_executemany": Benchmark(ledger.throughput, "rows/s", "higher", 0.5, "sqlite3.executemany"),
     "society_vs_shuffle_do": Benchmark(society.against_shuffle_do, "us", "lower", 2.0, "mesa.shuffle_do"),
     "memory_lookup_vs_chroma": Benchmark(lookup.against_chroma, "us", "lower", 50.0, "chromadb"),
+    "engine_vs_backtesting_py": Benchmark(engines.against_backtesting_py, "bars/s", "higher", 0.3, "backtesting.py"),
+    "engine_vs_nautilus": Benchmark(engines.against_nautilus, "bars/s", "higher", 2.0, "nautilus_trader"),
+    "engine_vs_freqtrade": Benchmark(engines.against_freqtrade, "bars/s", "higher", 2.0, "freqtrade"),
+    "swarm_vs_backtesting_py": Benchmark(
+        engines.swarm_against_backtesting_py, "pair-bars/s", "higher", 0.5, "backtesting.py"
+    ),
+    "sweep_vs_vectorbt": Benchmark(engines.sweep_against_vectorbt, "bars/s", "higher", 3.0, "vectorbt"),
+    "sweep_memory_vs_vectorbt": Benchmark(engines.sweep_memory, "MB", "lower", 4.0, "vectorbt"),
+    "million_bars_vs_100k": Benchmark(engines.long_against_short, "bars/s over bars/s", "higher", 0.8),
+    "parallel_64_vs_serial": Benchmark(parallel.against_serial, "s", "lower", 1.5, "serial"),
     "help_s": Benchmark(process.help_answer, "s", "lower", 0.4),
 }
 

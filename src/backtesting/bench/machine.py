@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from ...core.errors import NotFound
 from ..result import peak_rss_mb
 
-_CPUINFO, _STATUS = Path("/proc/cpuinfo"), Path("/proc/self/status")
+_CPUINFO, _STATUS, _CLEAR = Path("/proc/cpuinfo"), Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _KIB_PER_MB = 1024
 
 
@@ -45,6 +47,20 @@ def own_peak_mb() -> float:
     """
     kib = _field(_STATUS, "VmHWM")
     return int(kib.split()[0]) / _KIB_PER_MB if kib else peak_rss_mb()
+
+
+def growth_mb(work: Callable[[], object]) -> float:
+    """MB by which this process is larger at its highest during `work` than before; NotFound where no kernel tells it.
+
+    The highest size so far is forgotten first, or what compiling took would hide what the work takes.
+    """
+    try:
+        _CLEAR.write_text("5", encoding="ascii")
+    except OSError as error:
+        raise NotFound(f"{_CLEAR}: {error.strerror}; memory is measured on Linux only") from error
+    before = _field(_STATUS, "VmRSS")
+    work()
+    return (int(_field(_STATUS, "VmHWM").split()[0]) - int(before.split()[0])) / _KIB_PER_MB
 
 
 def _field(path: Path, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from statistics import median
 
@@ -13,13 +14,16 @@ from ...core.clock import Timer
 from ...core.config import Settings
 from ...core.history import History
 from ...core.ports import Bus, Clock, Ledger, Memory
-from ...core.types import Slice, Snapshot
+from ...core.types import Slice, Snapshot, Trade
 
 MICROSECONDS, MILLISECONDS = 1e6, 1e3
 
 
 class Sizes(msgspec.Struct, frozen=True):
     """How much is measured: the fixed design of the instrument, deliberately no settings. Tests take less.
+
+    `rule_bars` are walked by the rule of the comparison, `slow_peer_bars` where the peer is slow, `long_bars` by the
+    long run, `long_runs` times; `sweeps` of them make one figure, because a single one is over in milliseconds.
 
     `runs` alternated rounds; the rest are counts of one round. `bars` are walked by the whole swarm, `table_bars`
     by features alone. Before a clock is looked at, `warm_bars` pass (the learners' ranks are full then and every
@@ -42,6 +46,13 @@ class Sizes(msgspec.Struct, frozen=True):
     commits: int = 40
     patterns: int = 10_000
     lookups: int = 100
+    rule_bars: int = 100_000
+    slow_peer_bars: int = 20_000
+    long_bars: int = 1_000_000
+    long_runs: int = 5
+    sweeps: int = 10
+    small_runs: int = 64
+    small_bars: int = 600
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -51,7 +62,10 @@ class Parts(msgspec.Struct, frozen=True):
     a bus server of our own, `connect` a bus on it; `writer` the single-writer queue over a new file; `colony` so
     many learners on so many pairs, with the rounds in which they share; `memory` one of so many dimensions;
     `swarm_peak_mb` the peak of a fresh process after a walk over so many bars;
-    `help_command` are the words of the command line.
+    `help_command` are the words of the command line; `rule_walk` runs the rule of the comparison over a history of one
+    pair, with a stake, its ledger in a folder, and gives the account's trades; `sweep_extra_mb` by how much a fresh
+    process grows while it sweeps one row over so many bars; `peers` is the folder of the peers'
+    environments; `runs` makes so many small runs over so many bars, so many at once, from a fresh process.
     """
 
     settings: Settings
@@ -64,6 +78,10 @@ class Parts(msgspec.Struct, frozen=True):
     memory: Callable[[int], Memory]
     swarm_peak_mb: Callable[[Sizes], float]
     help_command: Sequence[str]
+    rule_walk: Callable[[History, Decimal, Path], Sequence[Trade]]
+    sweep_extra_mb: Callable[[int], float]
+    peers: Path | None
+    runs: Callable[[int, int, int], object]
 
 
 class Measured(msgspec.Struct, frozen=True):

@@ -119,7 +119,13 @@ def _overfitting(evidence: Evidence, rules: Rules) -> Overfitting:
     return probability_of_overfitting(evidence.candidates, rules.validation.overfitting_blocks)
 
 
+def _refuse_still(evidence: Evidence) -> None:
+    if not evidence.returns.any():
+        raise UsageError("its equity never moved")
+
+
 def _days(evidence: Evidence, rules: Rules) -> monte_carlo.Outcomes:
+    _refuse_still(evidence)
     how, random = rules.statistics, generator_for(evidence.seed, "gate:days")
     return monte_carlo.blocks_drawn(evidence.returns, how.block_days, how.draws, random)
 
@@ -145,17 +151,21 @@ def _exceptions(evidence: Evidence, rules: Rules) -> var_exceptions.Exceptions:
     least = how.var_window_days + math.ceil(1.0 / how.var_tail_ratio)
     if count < least:
         raise UsageError(f"value at risk: {count} days, needs {least} to expect one exception; take a longer range")
+    _refuse_still(evidence)
     hits = var_exceptions.rolling_exceptions(evidence.returns, how.var_window_days, how.var_tail_ratio)
     return var_exceptions.judged(hits, how.var_tail_ratio)
 
 
 def _deflated(evidence: Evidence, rules: Rules) -> float:
-    """By the deviation of the ratios tried, or that of ratios without skill where it is larger."""
+    """By the deviation of the other ratios tried, or that of ratios without skill where it is larger.
+
+    The run's own is left out: an edge would raise the bar for itself.
+    """
     own = sharpe_tests.measured(evidence.returns)
     if own is None:
         raise UsageError(f"deflated Sharpe: {len(evidence.returns)} days without a movement have no ratio")
     spread = 1.0 / math.sqrt(own.observations - 1)
-    tried = [one for column in evidence.candidates.T if (one := sharpe_tests.measured(column)) is not None]
+    tried = [one for column in evidence.candidates.T[1:] if (one := sharpe_tests.measured(column)) is not None]
     if len(tried) >= _FEWEST_CANDIDATES:
         spread = max(spread, float(np.std([one.ratio for one in tried], ddof=1)))
     return sharpe_tests.deflated(own, evidence.trials, spread)

@@ -113,7 +113,7 @@ def _against(
 ) -> Criterion:
     if value is None or not math.isfinite(value):
         reason = None if seen is None else seen.reasons.get(of)
-        told = reason or "its equity never moved"
+        told = reason or ("its equity never moved" if value is None else "not a finite number")
         return Criterion(name, says, must, limit, None, "not enough data", told)
     state: State = "passed" if _HOLDS[must](value, limit) else "failed"
     return Criterion(name, says, must, limit, float(value), state)

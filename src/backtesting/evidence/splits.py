@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from ...core.errors import UsageError
+from ...core.timeframes import DAY_MS
 from ...core.types import IntArray
 
 _FEWEST_FOLDS = 2
@@ -32,6 +33,15 @@ class Purged(msgspec.Struct, frozen=True):
     splits: tuple[Split, ...]
     folds: tuple[IntArray, ...]
     paths: IntArray
+
+
+def horizon_days(intervals: int, interval_ms: int) -> int:
+    """How many days a horizon reaches across, a begun one counted: what is to be purged where rows are days.
+
+    >>> horizon_days(24, 3_600_000), horizon_days(25, 3_600_000)
+    (1, 2)
+    """
+    return -(-intervals * interval_ms // DAY_MS)
 
 
 def walk_forward(size: int, train: int, test: int, purge: int = 0, anchored: bool = False) -> list[Split]:

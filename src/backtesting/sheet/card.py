@@ -29,6 +29,13 @@ BADGES = {
 """What kind of evidence a run is, in capitals, and what that means."""
 
 
+_LEFT_OUT = ("says", "placebo_arm", "placebo_kind", "seed", "id")
+"""Of the files of other commands: what is said in the other columns, too, or needs a page of its own."""
+
+_JUDGED = ("name", "verdict", "days", "difference", "low", "high", "p_family", "effect_size", "least_found")
+"""Of a comparison that was judged: figures are daily returns, `least_found` the least difference it would have seen."""
+
+
 class Tile(msgspec.Struct, frozen=True):
     """One figure at the head: `tone` is gain, loss or empty."""
 
@@ -141,14 +148,24 @@ def not_defined(result: Mapping[str, Any]) -> tuple[Part, ...]:
     return (grid("A dash is no zero", ("Figure", "Why it is not defined"), rows, 2),)
 
 
-def ab_parts(ab: Mapping[str, Any]) -> tuple[Part, ...]:
-    """An A/B comparison as far as its form is known: its verdict, then what it compared, a row each."""
+def ab_parts(ab: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[Part, ...]:
+    """An A/B comparison: its verdict, whether it is of this run's data, then what it compared, a row each."""
     parts: list[Part] = [Note(ab[name]) for name in ("verdict", "says") if isinstance(ab.get(name), str)]
-    for name, value in ab.items():
-        rows = _objects(value)
-        if rows:
-            parts.append(_table_of(name.replace("_", " "), rows))
+    if any(name in ab and ab[name] != result[name] for name in ("pairs", "timerange", "timeframe")):
+        parts.append(Note("It was made with other pairs, another range or another timeframe than this run."))
+    tables = [(name.replace("_", " "), rows) for name, value in ab.items() if (rows := _objects(value))]
+    tables.sort(key=lambda table: "verdict" not in table[1][0])
+    parts += [_table_of(name, rows) for name, rows in tables]
     return tuple(parts) or (Note("The A/B file says nothing this page can show."),)
+
+
+def gate_parts(gate: Mapping[str, Any]) -> tuple[Part, ...]:
+    """The verdict of the promotion gate and its criteria, a row each."""
+    told = (
+        "PASSED: this run may be promoted." if gate.get("passed") is True else "REFUSED: this run may not be promoted."
+    )
+    rows = _objects(gate.get("criteria"))
+    return (Note(told), _table_of("criteria", rows)) if rows else (Note(told),)
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
@@ -158,12 +175,15 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _table_of(title: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
-    names = list(
-        dict.fromkeys(name for row in rows for name, value in row.items() if not isinstance(value, (dict, list)))
-    )
-    return grid(
-        title, [name.replace("_", " ") for name in names], [[_plain(row.get(name)) for name in names] for row in rows]
-    )
+    """Words first, then figures; of a table that is too wide the columns people ask for, no hashes."""
+    plain = {name: value for row in rows for name, value in row.items() if not isinstance(value, (dict, list))}
+    names = [name for name in plain if not name.endswith("sha256") and name not in _LEFT_OUT]
+    if "verdict" in plain:
+        names = [name for name in names if name in _JUDGED]
+    words = [name for name in names if any(isinstance(row.get(name), str) for row in rows)]
+    names = [*words, *(name for name in names if name not in words)]
+    cells = [[_plain(row.get(name)) for name in names] for row in rows]
+    return grid(title, [name.replace("_", " ") for name in names], cells, len(words))
 
 
 def _plain(value: Any) -> str:

@@ -19,6 +19,8 @@ from ..recorder import CONDITIONS
 
 AB = "ab.json"
 """The answer of an A/B comparison, where one was made with this run."""
+GATE = "gate.json"
+"""The verdict of the promotion gate, where it was asked."""
 AGAIN = "run the backtest again"
 
 
@@ -51,13 +53,13 @@ class Beside(msgspec.Struct, frozen=True):
     prices: Prices | None = None
     conditions: dict[str, Any] | None = None
     ab: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
 
 
 def read(folder: Path) -> Beside:
     """Everything that is there; DataError naming file and line for what is damaged."""
-    return Beside(
-        _market(folder / MARKET), _prices(folder / PRICES), _object(folder / CONDITIONS), _object(folder / AB)
-    )
+    objects = (_object(folder / name) for name in (CONDITIONS, AB, GATE))
+    return Beside(_market(folder / MARKET), _prices(folder / PRICES), *objects)
 
 
 def conditions(folder: Path) -> dict[str, Any] | None:

@@ -10,9 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ...core.errors import UsageError
-from ..backing import Ideas, read_ideas
+from ...core.timeframes import timeframe_ms
+from ...core.types import Stream
+from ..backing import Ideas, entered, read_ideas, tied
 from ..report import (
     SIMULATED,
+    enter_table,
     exit_table,
     open_table,
     pair_table,
@@ -42,6 +45,7 @@ def render(run: Run, beside: folder.Beside, ideas: Ideas | None) -> str:
     result = run.result
     return _template().render(
         result=result,
+        verdict=result["verdict"].replace(" %", "\u00a0%"),
         style=_style(),
         badge=card.badge(result),
         simulated=SIMULATED if result["simulated"] else "",
@@ -67,15 +71,18 @@ def write(place: Path, target: Path) -> None:
 
 def _sections(run: Run, beside: folder.Beside, ideas: Ideas | None) -> list[Section]:
     money = curves.sections(run, beside.market)
-    deals = trading.sections(run, beside.prices, ideas)
-    compared = [] if beside.ab is None else [Section("ab", "A/B comparison", card.ab_parts(beside.ab))]
+    found = None if ideas is None else tied(run.trades, ideas, timeframe_ms(run.result["timeframe"]))
+    deals = trading.sections(run, beside.prices, found)
+    compared = [] if beside.ab is None else [Section("ab", "A/B comparison", card.ab_parts(beside.ab, run.result))]
+    if beside.gate is not None:
+        compared.append(Section("gate", "Promotion gate", card.gate_parts(beside.gate)))
     return [
         *money[:1],
         Section("streams", "Streams side by side", (from_terminal(stream_table(run)), *_rivals(run))),
         *compared,
         *money[1:],
         *deals,
-        Section("tables", "Trades by pair and reason", _tables(run)),
+        Section("tables", "Trades by pair, entry and exit", _tables(run, found)),
         Section("moats", "Moats and what was found between them", _moats(run)),
         Section("summary", "Summary", (from_terminal(summary_table(run)),), half=True),
         Section("undefined", "Figures that are not defined", card.not_defined(run.result), half=True),
@@ -87,8 +94,10 @@ def _rivals(run: Run) -> list[Note]:
     return [Note(str(sentence)) for sentence in rival_sentences(run)]
 
 
-def _tables(run: Run) -> tuple[Any, ...]:
-    return tuple(from_terminal(table(run)) for table in (pair_table, open_table, exit_table, strategy_table))
+def _tables(run: Run, found: trading.Backed | None) -> tuple[Any, ...]:
+    entries = [] if found is None else [enter_table(run, entered(found.get(Stream.SYNTHESIZED.value, ())))]
+    tables = [pair_table(run), open_table(run), *entries, exit_table(run), strategy_table(run)]
+    return tuple(from_terminal(table) for table in tables)
 
 
 def _moats(run: Run) -> tuple[Any, ...]:

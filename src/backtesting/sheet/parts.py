@@ -10,10 +10,10 @@ from rich.table import Table
 
 from ..text import NOTHING
 
-MOST_ROWS = 60
+MOST_ROWS = 100
 """Rows a table of the page has at most, so that no run makes a page nobody can open."""
 _MOST_SIGNS = 200
-A_DASH = "A dash: no such figure here, for want of trades or data; those of account and streams are explained below."
+A_DASH = "A dash: no trades, no data, or none is meant; those of account and streams are explained at the end."
 
 
 class Grid(msgspec.Struct, frozen=True):

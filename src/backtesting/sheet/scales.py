@@ -77,10 +77,9 @@ def date_ticks(first: int, last: int, about: int) -> list[tuple[int, str]]:
 
 
 def _calendar(first: int, last: int, unit: str, step: int) -> list[tuple[int, str]]:
-    begin = np.datetime64(first, "ms").astype(f"datetime64[{unit}]")
-    end = np.datetime64(last, "ms").astype(f"datetime64[{unit}]")
-    units = np.arange(begin, end + 1)
-    kept = units[(units.astype(np.int64) % step) == 0]
+    ends = np.array([first, last], "datetime64[ms]").astype(f"datetime64[{unit}]").astype(np.int64)
+    numbers = np.arange(ends[0], ends[1] + 1, dtype=np.int64)
+    kept = numbers[numbers % step == 0].astype(f"datetime64[{unit}]")
     times = kept.astype("datetime64[ms]").astype(np.int64).tolist()
     return [(at, str(name)) for at, name in zip(times, kept.astype(str).tolist(), strict=True) if first <= at <= last]
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from ...core import records
 from ...core.clock import from_iso
-from ...core.timeframes import timeframe_ms
 from ...core.types import Stream, Trade
 from .. import figures
-from ..backing import Behind, Contribution, Ideas, by_agent, tied
+from ..backing import Contribution, Tied, by_agent
 from ..recorder import DECISIONS, TRADES
 from ..report import refusal_table
 from ..report_findings import BOOKS
@@ -31,17 +30,15 @@ _MOST_BARS = 15
 _MOST_AGENTS = 8
 _BINS = 10
 
-Tied = Mapping[str, Sequence[tuple[Trade, Behind]]]
+Backed = Mapping[str, Sequence[Tied]]
 
 
-def sections(run: Run, prices: Prices | None, ideas: Ideas | None) -> list[Section]:
-    """All sections of this module in order."""
-    interval = timeframe_ms(run.result["timeframe"])
-    found = {} if ideas is None else tied(run.trades, ideas, interval)
+def sections(run: Run, prices: Prices | None, found: Backed | None) -> list[Section]:
+    """All sections of this module in order; `found` by book: trades with what stood behind them, None: not known."""
     return [
         Section("fills", "Prices and fills", _fills(run, prices)),
-        Section("agents", "Who stood behind the trades", _agents(run, found, ideas)),
-        Section("calibration", "Calibration: what was expected and what came", (_calibration(run, found, ideas),)),
+        Section("agents", "Who stood behind the trades", _agents(run, found)),
+        Section("calibration", "Calibration: what was expected and what came", (_calibration(found),)),
         Section("refusals", "Refusals", _refusals(run), half=True),
         Section("abstentions", "Abstentions", _abstentions(run), half=True),
     ]
@@ -161,8 +158,8 @@ def _marks(trade: Trade) -> tuple[Mark, Mark]:
     )
 
 
-def _agents(run: Run, found: Tied, ideas: Ideas | None) -> tuple[Part, ...]:
-    if ideas is None:
+def _agents(run: Run, found: Backed | None) -> tuple[Part, ...]:
+    if found is None:
         return (Note(f"The folder holds no {DECISIONS}: who stood behind the trades is not known."),)
     parts: list[Part] = []
     for book in (Stream.SYNTHESIZED.value, Stream.MYCELIAL.value, Stream.BASELINE.value):
@@ -170,7 +167,7 @@ def _agents(run: Run, found: Tied, ideas: Ideas | None) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _book_agents(run: Run, book: str, pairs: Sequence[tuple[Trade, Behind]]) -> list[Part]:
+def _book_agents(run: Run, book: str, pairs: Sequence[Tied]) -> list[Part]:
     name = "the account" if book == Stream.SYNTHESIZED.value else f"the {BOOKS.get(book, book)} book"
     if not pairs:
         return [Note(f"No trade of {name} has an idea on record.")]
@@ -187,7 +184,7 @@ def _book_agents(run: Run, book: str, pairs: Sequence[tuple[Trade, Behind]]) -> 
     return [Figure(drawing, caption, (), _agent_table(f"Single agents of {name}: best and worst", pairs))]
 
 
-def _agent_table(title: str, pairs: Sequence[tuple[Trade, Behind]]) -> Grid:
+def _agent_table(title: str, pairs: Sequence[Tied]) -> Grid:
     found = by_agent(pairs, grouped=False)
     rows = [
         (one.name, str(one.trades), percent(one.wins / one.trades, 1), money(one.profit), money(one.share))
@@ -205,8 +202,8 @@ def _ends(found: Sequence[Contribution], most: int) -> list[Contribution]:
     return [*found[:best], *found[best - most :]]
 
 
-def _calibration(run: Run, found: Tied, ideas: Ideas | None) -> Part:
-    if ideas is None:
+def _calibration(found: Backed | None) -> Part:
+    if found is None:
         return Note(f"The folder holds no {DECISIONS}: what was expected of the trades is not known.")
     known = [(trade, behind.edge) for trade, behind in found.get(Stream.MYCELIAL.value, ()) if behind.edge is not None]
     if not known:
@@ -227,8 +224,8 @@ def _calibration(run: Run, found: Tied, ideas: Ideas | None) -> Part:
         lambda v: f"{100 * v:.2f} %",
     )
     caption = (
-        f"{text}. Trades stand in groups by what was expected of them (dashed line, figures below); dots are what came, with "
-        "the number of trades and two standard errors, which are too short where trades overlap in time."
+        f"{text}. Trades stand in groups by what was expected of them (dashed line, figures below); dots are what "
+        "came, with the number of trades and two standard errors, which are too short where trades overlap in time."
     )
     rows = [(percent(one.predicted, 3), percent(one.realised, 3), _error(one.error), str(one.count)) for one in bins]
     return Figure(

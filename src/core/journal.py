@@ -1,0 +1,73 @@
+"""What the ledger gets of a slice: rows made from what the spine, the desk, the memory and the swarm left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from . import records
+from .desk import Desk
+from .model import MycelialModel
+from .ports import Bus, Life, Memory, Row
+from .traces import Traces
+from .types import Fill, Snapshot, Trade
+
+
+class Journal:
+    """Makes the rows; the spine writes them. Remembers only how the moats stood (see `Traces`)."""
+
+    def __init__(self, bus: Bus, model: MycelialModel, desk: Desk, life: Life | None, memory: Memory | None) -> None:
+        self._bus, self._model, self._desk, self._life, self._memory = bus, model, desk, life, memory
+        self._traces = Traces()
+
+    def of_fills(self, at: int, fills: Sequence[Fill]) -> list[Row]:
+        """Executions, the orders that are done by them, and the account after them."""
+        rows = [records.row(at, "fill", fill.id, fill) for fill in fills]
+        rows += [records.state_row(fill.order_id, fill.pair, "filled", fill.at) for fill in fills if fill.final]
+        return [*rows, self._mark(at)]
+
+    def of_slice(
+        self, snapshot: Snapshot, written: Sequence[bytes], trades: Sequence[Trade], filled: bool
+    ) -> list[Row]:
+        """Trades, what became of orders, memories, decisions as `written`, and what explains them.
+
+        With positions also the account, unless it is written already because something was `filled`.
+        """
+        at, traces = snapshot.at, self._explain(snapshot)
+        rows = [records.row(at, "trade", trade.id, trade) for trade in trades]
+        rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in self._desk.broker.outcomes()]
+        if self._memory is not None:
+            rows += [records.memory_row(at, record) for record in self._memory.fresh()]
+        rows += records.decision_rows(at, written)
+        rows += traces
+        if self._desk.portfolio.positions and not filled:
+            rows.append(self._mark(at))
+        return rows
+
+    def _explain(self, snapshot: Snapshot) -> list[Row]:
+        """The messages behind meetings, what the gate looked at, and what changed of why nobody spoke."""
+        meetings, silences = self._model.outbox.drain_traces()
+        reviews, life = self._desk.reviews or (), self._life
+        pairs = [review.verdict.order.pair for review in reviews]
+        multipliers = {pair: Decimal(1) if life is None else life.multiplier(pair) for pair in pairs}
+        epoch = f"{self._bus.producer}:{self._bus.epoch}"
+        return self._traces.rows(snapshot, meetings, silences, reviews, multipliers, epoch)
+
+    def _mark(self, at: int) -> Row:
+        desk = self._desk
+        fields = {
+            "at": at,
+            "cash": records.plain(desk.portfolio.cash),
+            "equity": records.plain(desk.equity),
+            "positions": {pair: records.plain(p.amount) for pair, p in desk.portfolio.positions.items()},
+        }
+        return records.row(at, "mark", str(at), fields)
+
+    def state(self) -> dict[str, Any]:
+        """What the traces remember."""
+        return self._traces.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self._traces.restore(state)

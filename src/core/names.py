@@ -1,0 +1,52 @@
+"""The smallest words: names, sides, streams, arrays of numbers; the other nouns are made of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import NewType
+
+import numpy as np
+import numpy.typing as npt
+
+Pair = NewType("Pair", str)
+"""`BASE/QUOTE`, for instance `BTC/USDT`."""
+AgentName = NewType("AgentName", str)
+OrderId = NewType("OrderId", str)
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+MONEY_STEP = Decimal("0.00000001")
+"""Money is booked to eight decimals, the finest step of the venues; sums are then exact."""
+
+NEVER = -(2**62)
+"""A time before all times."""
+
+Scalar = str | int | float | bool
+
+
+class Side(StrEnum):
+    """The direction of an idea, an intent, an order or a fill."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def other(self) -> Side:
+        """The opposite side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class Stream(StrEnum):
+    """Whose profit and loss it is: the three streams that are compared, and the simple learners beside them."""
+
+    BASELINE = "baseline"
+    MYCELIAL = "mycelial"
+    SYNTHESIZED = "synthesized"
+    CONTROL = "control"
+
+
+STREAMS = (Stream.BASELINE, Stream.MYCELIAL, Stream.SYNTHESIZED)
+"""The three that are compared."""
