@@ -1,0 +1,1 @@
+"""The arguments of every command; importing the modules of this package registers them."""
