@@ -23,8 +23,9 @@ from ..connectors.state_folder import StateFolder
 from ..core import checkpoint, records
 from ..core.clock import SimClock, Timer, iso
 from ..core.config import Haven, Settings
-from ..core.errors import UsageError
+from ..core.errors import LedgerError, UsageError
 from ..core.history import SliceDigest
+from ..core.ports import Row
 from ..core.traces import census_row
 from ..core.types import Command, CommandKind, Slice, Trade
 from ..services.commands import command_handlers
@@ -95,6 +96,7 @@ class _Session:
         stack.callback(self._ledger.close)
         self._remembered = _remember(folder.ledger_path, settings, identity)
         given = given_row(options, settings, source.name, source.pairs, source.interval_ms)
+        _refuse_changed(folder.ledger_path, settings, given)
         self._ledger.append([records.row(0, "start", "0", identity), given], durable=True).wait()
         clock = SimClock()
         bus = buses.open_bus(options.bus, clock, settings.bus)
@@ -212,6 +214,13 @@ def _refuse_other_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -
     if differing:
         told = "; ".join(f"{name} was {before.get(name)!r}, is {now[name]!r}" for name in differing)
         raise UsageError(f"{path}: belongs to another run ({told}); use another --state, or the same arguments")
+
+
+def _refuse_changed(path: Path, settings: Settings, given: Row) -> None:
+    """Before anything is written: a row that stands for the same cannot say something else."""
+    for row in LedgerReader(path, settings.ledger).rows(given.kind):
+        if row.key == given.key and row.body != given.body:
+            raise LedgerError(f"{path}: row {row.seq} was changed after it was written; ask `mycelial verify`")
 
 
 @contextmanager

@@ -29,10 +29,14 @@ def run(
     sets: Sequence[str],
     json: bool,
 ) -> None:
-    """Print messages until Ctrl-C, or until `count` of them came; without a pattern print the channels there are."""
-    if pattern is None or listed:
+    """Print messages until Ctrl-C, or until `count` of them came; without a pattern print the channels there are.
+
+    Who names a bus and no pattern hears everything on it.
+    """
+    if listed or (pattern is None and url is None):
         show_channels(json)
         return
+    pattern = pattern or "*"
     check(pattern)
     settings = common.settings(config, env, sets).settings
     stop = Event()

@@ -37,9 +37,7 @@ def confirmation(fill: Fill) -> TradeConfirmation:
 
 def control(command: Command, at: int) -> Control:
     """What the bus is told of a command that takes effect."""
-    return Control(
-        source=ENGINE, at=at, known_at=at, command=command.kind, reason=command.reason, group=command.group
-    )
+    return Control(source=ENGINE, at=at, known_at=at, command=command.kind, reason=command.reason, group=command.group)
 
 
 def idea_line(stream: Stream, idea: Idea) -> Decision:

@@ -205,6 +205,7 @@ STORE = (
 )
 """Settings of the store behind the memory; the others are of its answers."""
 
+
 def stressing(watch: Watch, folder: Path) -> None:
     """Every scenario laid over a few days, and one of them walked."""
     small = {"simulated.timeframe": "1h", "simulated.pairs": ["BTC/USD", "ETH/USD"], "learners.team": 3}
