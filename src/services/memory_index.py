@@ -195,7 +195,8 @@ class MemoryIndex:
 
     def seen(self) -> list[int]:
         """When each version was last seen (UTC ms), in the order in which they came."""
-        return [int(at) for at in self._times[SEEN, : len(self._records)]]
+        seen: list[int] = self._times[SEEN, : len(self._records)].tolist()
+        return seen
 
     def versions(self) -> tuple[MemoryRecord, ...]:
         """Every version of every record, in the order in which they came."""
@@ -203,13 +204,28 @@ class MemoryIndex:
 
     def forget(self, before: int) -> int:
         """Drop what was last seen before that time (UTC ms); returns how many records went."""
-        kept = [record for record in self._records if record.seen_at >= before]
-        gone = len(self._records) - len(kept)
-        if gone:
-            self._clear()
-            for record in kept:
-                self.add(record)
-        return gone
+        size = len(self._records)
+        kept = np.flatnonzero(self._times[SEEN, :size] >= before)
+        if kept.size < size:
+            self._keep(kept)
+        return size - int(kept.size)
+
+    def _keep(self, rows: IntArray) -> None:
+        """Move these rows to the front, in their order; nobody is left behind them."""
+        size, capacity = rows.size, self._scores.shape[0]
+        vectors = np.zeros((capacity, self.dimensions))
+        vectors[:size] = self._vectors.transpose(0, 2, 1).reshape(capacity, self.dimensions)[rows]
+        self._vectors = np.ascontiguousarray(vectors.reshape(-1, LANES, self.dimensions).transpose(0, 2, 1))
+        for table in (self._codes, self._times):
+            table[:, :size], table[:, size:] = table[:, rows], 0
+        self._times[UNTIL, :size] = STANDS
+        self._records = [self._records[row] for row in rows.tolist()]
+        self._latest, self._versions = {}, {}
+        for row, record in enumerate(self._records):
+            before = self._latest.get(record.id, NOWHERE)
+            if before != NOWHERE:
+                self._times[UNTIL, before] = record.known_at
+            self._latest[record.id] = self._versions[record.id, record.known_at] = row
 
     def _write(self, row: int, record: MemoryRecord) -> None:
         if row == self._scores.shape[0]:

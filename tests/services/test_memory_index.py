@@ -165,6 +165,29 @@ def test_forgetting_leaves_an_index_as_if_it_had_never_been_there() -> None:
     assert index.similar(asked, 30, 10**6) == fresh.similar(asked, 30, 10**6)
 
 
+def test_forgetting_in_between_leaves_versions_and_later_arrivals_as_they_are() -> None:
+    random = np.random.default_rng(3)
+    said = [
+        record(
+            f"r{random.integers(60)}",
+            tuple(random.normal(size=4)),
+            known_at=1000 + at,
+            seen_at=int(random.integers(1000)),
+        )
+        for at in range(150)
+    ]
+    lasting, fresh = MemoryIndex(4), MemoryIndex(4)
+    for place, one in enumerate(said):
+        lasting.add(one)
+        if place == 100:
+            assert lasting.forget(500) == sum(early.seen_at < 500 for early in said[:101])
+    for one in (*(early for early in said[:101] if early.seen_at >= 500), *said[101:]):
+        fresh.add(one)
+    for as_of in (1020, 1090, 1149, 2000):
+        assert lasting.records(as_of) == fresh.records(as_of)
+        assert lasting.similar(np.ones(4), 7, as_of) == fresh.similar(np.ones(4), 7, as_of)
+
+
 def test_quick_enough() -> None:
     """Best of several rounds on a shared machine; the goals are 0.3 ms a look-up and 10 us a record."""
     timer, index, known = Timer(), MemoryIndex(32), many(10_000, 32)
