@@ -6,12 +6,12 @@ import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ..core.compiled import compiled as plainly
 from ..core.config import Costs, Learners
 from ..core.types import BoolArray, FloatArray, IntArray, Scalar
 
@@ -127,13 +127,13 @@ _SOURCES = zlib.crc32(b"".join(path.read_bytes() for path in sorted(Path(__file_
 
 
 def compiled[F: Callable[..., Any]](function: F) -> F:
-    """numba's njit, cached on disk, with the type of the plain function.
+    """`core.compiled`, with a name of its own for every version of the colony.
 
     numba's cache sees changes of a function's own file only, and these functions call and read across files; so the
     fingerprint of all of them is part of the name.
     """
     function.__qualname__ = f"{function.__qualname__}-{_SOURCES:08x}"
-    return cast(F, njit(cache=True, error_model="numpy")(function))
+    return plainly(function)
 
 
 def readable(numbers: FloatArray, counts: IntArray) -> dict[str, Scalar | None]:

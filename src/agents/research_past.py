@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ..core.compiled import compiled
 from ..core.types import FloatArray, IntArray, Snapshot
 from .world import World
 
@@ -17,10 +16,6 @@ NAME = "research-past"
 _NEVER = -(2**62)
 
 FoundArray = npt.NDArray[np.float32]
-
-
-def _compiled[F: Callable[..., Any]](function: F) -> F:
-    return cast(F, njit(cache=True, error_model="numpy")(function))
 
 
 class Findings(NamedTuple):
@@ -108,7 +103,7 @@ class ResearchPast:
             getattr(self, f"_{name}")[:] = state[name]
 
 
-@_compiled
+@compiled
 def _moves(close: FloatArray, volatility: FloatArray, first: int, last: int, horizon: int, moves: FloatArray) -> None:
     """Log moves over `horizon` in units of the volatility known at their start times its root; NaN where unknown."""
     depth = close.shape[0]
@@ -122,7 +117,7 @@ def _moves(close: FloatArray, volatility: FloatArray, first: int, last: int, hor
                 moves[here, pair] = math.log(after / before) / (sigma * scale)
 
 
-@_compiled
+@compiled
 def _judge(
     features: FoundArray,
     close: FloatArray,

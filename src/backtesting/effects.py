@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from ..core.config import StatisticsSettings
-from ..core.inference import Interval, discoveries, mean_interval
+from ..core.inference import Interval, discoveries, mean_interval, mid_ranks
 from ..core.moats import MOATS
 from ..core.randomness import generator_for
 from ..core.types import FloatArray
@@ -78,17 +78,6 @@ def _standard_ranks(table: FloatArray) -> FloatArray:
         if spread > 0.0:
             ranks[known, pair] = (own - own.mean()) / spread
     return ranks
-
-
-def mid_ranks(values: FloatArray) -> FloatArray:
-    """Ranks 1 .. n of finite values (n,); equal ones share the mean of theirs.
-
-    >>> mid_ranks(np.array([5.0, 1.0, 5.0])).tolist()
-    [2.5, 1.0, 2.5]
-    """
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return np.asarray((ends - 0.5 * (counts - 1))[places])
 
 
 def effects(aligned: Aligned | None, settings: StatisticsSettings, seed: int) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 
 from ..core.metrics import ANNUAL_DAYS
-from ..core.timeframes import DAY_MS
 from ..core.types import FloatArray, IntArray, Trade
 
 _ROUNDING = 8 * float(np.finfo(np.float64).eps)
@@ -216,8 +215,3 @@ def calibration(predicted: FloatArray, realised: FloatArray, bins: int) -> list[
 def days_of(first_day: int, count: int) -> IntArray:
     """Consecutive days since 1970, (count,)."""
     return np.arange(first_day, first_day + count, dtype=np.int64)
-
-
-def day_end(day: int) -> int:
-    """The instant (UTC ms) that closes a day."""
-    return (day + 1) * DAY_MS

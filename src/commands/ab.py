@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from rich.table import Table
 
 from ..backtesting import report
@@ -56,12 +55,7 @@ def run(options: AbOptions) -> None:
     _writable(out)
     walked = walk_plan(plan, feed, options)
     answer = answered(plan, walked, feed, options, loaded, book)
-    (out / FILE).write_bytes(msgspec.json.encode(answer) + b"\n")
-    if options.json:
-        common.out_json(answer)
-    else:
-        _print(answer)
-        common.say(f"written to {out / FILE}")
+    common.answer(answer, out / FILE, options.json, _print)
 
 
 def speaking(feed: AnyFeed, settings: Settings) -> tuple[str, ...]:

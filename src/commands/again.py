@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from ..connectors.config_files import declared, load
+from ..connectors.unkept_ledger import UnkeptLedger
 from ..core.bus import LocalBus
 from ..core.canonical import encode
 from ..core.clock import SimClock
@@ -25,7 +26,7 @@ from ..core.errors import MycelialError
 from ..core.history import HistoryFeed
 from ..core.inputs import Data, bars_digits, said_digits
 from ..core.messages import AnyMessage
-from ..core.ports import Foreign, Row
+from ..core.ports import Foreign
 from ..core.records import decision_fields
 from ..core.types import Command, Slice
 from ..services.recovery import OWN_SOURCES, by_slice
@@ -64,25 +65,6 @@ class Job(msgspec.Struct, frozen=True):
     config: str | None = None
     env: str | None = None
     sets: list[str] = []
-
-
-class _Receipt:
-    def wait(self, timeout: float | None = None) -> None:
-        """Return at once."""
-
-
-class _Unkept:
-    """A ledger that keeps nothing: only what is decided counts here."""
-
-    def append(self, rows: Sequence[Row], durable: bool) -> _Receipt:
-        """Forget the rows."""
-        return _Receipt()
-
-    def checkpoint(self, at: int, state: bytes) -> None:
-        """Forget the state."""
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
 
 def settings_of(job: Job) -> Settings:
@@ -130,7 +112,7 @@ def walk(job: Job) -> Iterator[dict[str, Any]]:
     history = feed.history if isinstance(feed, HistoryFeed) else getattr(feed, "history", None)
     plan = Plan(source.pairs, source.interval_ms, job.seed, simulation=source.name == "simulated")
     with closing(LocalBus(clock, settings.bus)) as bus:
-        house = build(settings, plan, clock, bus, _Unkept(), history)
+        house = build(settings, plan, clock, bus, UnkeptLedger(), history)
         for slice_, report in _reports(house.engine, source, job):
             yield _told(slice_, report)
 
@@ -150,7 +132,10 @@ def _options(job: Job) -> ProcessOptions:
 
 
 def _reports(engine: Engine, source: Source, job: Job) -> Iterator[tuple[Slice, Report]]:
-    """Like a restart that catches up: what came from outside comes in the slice it came in."""
+    """Like a restart that catches up: what came from outside comes in the slice it came in.
+
+    Not by `catch_up`: that of another version gives no reports.
+    """
     commands = by_slice((at, command) for at, command in job.commands if command.source not in OWN_SOURCES)
     outside = [(o.at, Foreign(o.channel, o.producer, o.message, o.epoch, o.seq)) for o in job.foreign]
     foreign, down = by_slice(outside), frozenset(job.down)

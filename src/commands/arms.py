@@ -14,6 +14,7 @@ from ..backtesting.footprint import rss_mb
 from ..backtesting.recorder import Recorded, Recorder
 from ..backtesting.result import CONTROLS
 from ..connectors.ticks import TickFeed
+from ..connectors.unkept_ledger import UnkeptLedger
 from ..core import metrics
 from ..core.bus import LocalBus
 from ..core.clock import SimClock, Timer
@@ -21,7 +22,6 @@ from ..core.config import Settings
 from ..core.history import HistoryFeed, SliceDigest
 from ..core.indicators import INDICATORS
 from ..core.market import FEATURES
-from ..core.ports import Row
 from ..core.timeframes import DAY_MS
 from ..core.types import FloatArray, IntArray, Trade
 from ..services.runner import Pace, Runner
@@ -68,33 +68,12 @@ class Walked(msgspec.Struct, frozen=True):
     decisions_sha256: str
 
 
-class _Receipt:
-    """Of rows that nobody keeps."""
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Return at once."""
-
-
-class _Unkept:
-    """A ledger that keeps nothing: of an arm only the record counts, and a thousand arms must not fill the memory."""
-
-    def append(self, rows: Sequence[Row], durable: bool) -> _Receipt:
-        """Forget the rows."""
-        return _Receipt()
-
-    def checkpoint(self, at: int, state: bytes) -> None:
-        """Forget the state."""
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
 def walk_arm(arm: Arm, feed: AnyFeed) -> Walked:
     """Walk it in this process, without a file; the hashes are those of a backtest of the same settings and seed."""
     clock, timer = SimClock(), Timer()
     with closing(LocalBus(clock, arm.settings.bus)) as bus, Recorder(None) as recorder:
         plan = Plan(feed.pairs, feed.interval_ms, arm.seed)
-        house = build(arm.settings, plan, clock, bus, _Unkept(), feed.history)
+        house = build(arm.settings, plan, clock, bus, UnkeptLedger(), feed.history)
         digest, started = SliceDigest(feed.pairs, feed.interval_ms), timer.seconds()
         runner = Runner(house.engine, house.ledger, timer, Pace(None, timer), (recorder.take,), None)
         runner.run(digested(feed, digest))

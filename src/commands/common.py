@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,16 @@ def say(text: str) -> None:
     with suppress(OSError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+
+def answer(told: Any, path: Path, json: bool, show: Callable[[Any], None]) -> None:
+    """Keep what a command found in a file, and give it as JSON or as tables."""
+    path.write_bytes(msgspec.json.encode(told) + b"\n")
+    if json:
+        out_json(told)
+    else:
+        show(told)
+        say(f"written to {path}")
 
 
 def out_json(value: Any) -> None:

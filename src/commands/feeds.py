@@ -71,12 +71,17 @@ def open_source(options: ProcessOptions, settings: Settings) -> Source:
 
 
 def _simulated(options: ProcessOptions, settings: Settings) -> Source:
-    for flag in ("data", "venue", "timeframe", "pairs", "timerange"):
-        if getattr(options, flag) is not None:
-            raise UsageError(f"--{flag} belongs to recorded data; the simulated market is set by --set simulated.*")
+    refuse_recorded(options)
     market = SimulatedMarket(settings.simulated, options.seed)
     feed = MoatsBesides(market, settings) if settings.simulated.moats.enabled else market
     return Source(feed, "simulated", market.start_ms + settings.simulated.history_days * DAY_MS)
+
+
+def refuse_recorded(options: RunOptions) -> None:
+    """UsageError where something is asked of the simulated market that only recorded days have."""
+    for flag in ("data", "venue", "timeframe", "pairs", "timerange"):
+        if getattr(options, flag) is not None:
+            raise UsageError(f"--{flag} belongs to recorded data; the simulated market is set by --set simulated.*")
 
 
 def recorded(options: RunOptions, settings: Settings) -> HistoryFeed | TickFeed:

@@ -15,7 +15,7 @@ from ..core.history import History, HistoryFeed
 from ..core.timeframes import DAY_MS
 from . import common
 from .arms import AnyFeed
-from .feeds import recorded
+from .feeds import recorded, refuse_recorded
 from .options import RunOptions
 
 
@@ -33,9 +33,7 @@ def finite_feed(options: EvidenceOptions, settings: Settings) -> AnyFeed:
         if options.days is not None:
             raise UsageError("--days belongs to the simulated market; choose recorded days by --timerange")
         return recorded(options, settings)
-    for flag in ("venue", "timeframe", "pairs", "timerange"):
-        if getattr(options, flag) is not None:
-            raise UsageError(f"--{flag} belongs to recorded data; the simulated market is set by --set simulated.*")
+    refuse_recorded(options)
     days = options.days or enough_days(settings)
     common.say(f"no data given: the SIMULATED market, {settings.simulated.timeframe}, {days} days")
     return simulated_feed(settings, options.seed, days)

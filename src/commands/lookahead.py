@@ -14,7 +14,7 @@ from ..backtesting import report
 from ..backtesting.evidence import tables
 from ..backtesting.evidence.lookahead import Looked, Warmth, cuts_of, look_ahead, recursive
 from ..backtesting.evidence.plain import plain
-from ..connectors.memory_ledger import MemoryLedger
+from ..connectors.unkept_ledger import UnkeptLedger
 from ..core.bus import LocalBus
 from ..core.clock import SimClock, iso
 from ..core.config import Settings
@@ -69,7 +69,7 @@ def _walk(feed: HistoryFeed, settings: Settings, seed: int, empty: bool = False)
     clock = SimClock()
     plan = Plan(feed.pairs, feed.interval_ms, seed, kinds=()) if empty else Plan(feed.pairs, feed.interval_ms, seed)
     with closing(LocalBus(clock, settings.bus)) as bus:
-        house = build(settings, plan, clock, bus, MemoryLedger(settings.ledger), feed.history)
+        house = build(settings, plan, clock, bus, UnkeptLedger(), feed.history)
         for slice_ in feed:
             yield house.engine.on_slice(slice_)
 

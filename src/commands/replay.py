@@ -26,7 +26,7 @@ from .again import Job, Outside
 from .given import leaves_of
 from .stories import LEDGER
 
-_BESIDES = ("src/commands/again.py", "src/core/inputs.py")
+_BESIDES = ("src/commands/again.py", "src/connectors/unkept_ledger.py", "src/core/inputs.py")
 """Files that walk a run again, for commits that have none of their own."""
 
 

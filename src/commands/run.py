@@ -94,9 +94,8 @@ class _Session:
         sink = SqliteSink(folder.ledger_path, settings.ledger, mode=folder.mode, ledger_id=self._run_id)
         self._ledger = Writer(sink, settings.ledger, self._timer)
         stack.callback(self._ledger.close)
-        self._remembered = _remember(folder.ledger_path, settings, identity)
         given = given_row(options, settings, source.name, source.pairs, source.interval_ms)
-        _refuse_changed(folder.ledger_path, settings, given)
+        self._remembered = _remember(folder.ledger_path, settings, identity, given)
         self._ledger.append([records.row(0, "start", "0", identity), given], durable=True).wait()
         clock = SimClock()
         bus = buses.open_bus(options.bus, clock, settings.bus)
@@ -177,11 +176,12 @@ class _Session:
         common.say(f"state {self._folder.path} | bus {self._bus_url or 'inside the process'} | Ctrl-C drains and stops")
 
 
-def _remember(path: Path, settings: Settings, identity: dict[str, Any]) -> Remembered:
-    """What the ledger says of earlier processes; UsageError when it was another run."""
+def _remember(path: Path, settings: Settings, identity: dict[str, Any], given: Row) -> Remembered:
+    """What the ledger says of earlier processes; UsageError for another run, LedgerError where it was changed."""
     reader = LedgerReader(path, settings.ledger)
     for row in reader.rows("start"):
         _refuse_other_run(path, msgspec.json.decode(row.body), identity)
+    _refuse_changed(reader, given)
     saved = reader.checkpoint()
     since = None if saved is None else saved[0]
     tail = reader.tail(settings.ledger.group_rows)
@@ -216,11 +216,11 @@ def _refuse_other_run(path: Path, before: dict[str, Any], now: dict[str, Any]) -
         raise UsageError(f"{path}: belongs to another run ({told}); use another --state, or the same arguments")
 
 
-def _refuse_changed(path: Path, settings: Settings, given: Row) -> None:
+def _refuse_changed(reader: LedgerReader, given: Row) -> None:
     """Before anything is written: a row that stands for the same cannot say something else."""
-    for row in LedgerReader(path, settings.ledger).rows(given.kind):
-        if row.key == given.key and row.body != given.body:
-            raise LedgerError(f"{path}: row {row.seq} was changed after it was written; ask `mycelial verify`")
+    row = reader.row(given.key)
+    if row is not None and row.body != given.body:
+        raise LedgerError(f"{reader.path}: row {row.seq} was changed after it was written; ask `mycelial verify`")
 
 
 @contextmanager

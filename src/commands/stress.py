@@ -11,8 +11,6 @@ import msgspec
 import numpy as np
 
 from ..backtesting.report import terminal
-from ..backtesting.simulated_market import SimulatedMarket
-from ..backtesting.simulated_moats import MoatsBesides
 from ..backtesting.stress.overlays import OVERLAYS, Scenario, World
 from ..backtesting.stress.recorded import RECORDED, RecordedDays, check
 from ..backtesting.table import new_table
@@ -22,8 +20,8 @@ from ..core.config import Settings
 from ..core.errors import CheckFailed, MycelialError, NotFound, UsageError
 from ..core.history import HistoryFeed
 from ..core.timeframes import DAY_MS
-from ..core.types import Observation
 from . import common, feeds
+from .finite import simulated_feed
 from .options import RunOptions
 from .stressed import Stressed, Walk, stressed
 
@@ -102,16 +100,8 @@ def _world(options: StressOptions, settings: Settings) -> World:
 
 def simulated(settings: Settings, seed: int) -> World:
     """The first days of the simulated market, with what its moats say."""
-    start = SimulatedMarket(settings.simulated, seed).start_ms
-    market = SimulatedMarket(settings.simulated, seed, start, start + settings.stress.days * DAY_MS)
-    blocks = list(market.blocks())
-    names = ("times", "open", "high", "low", "close", "volume", "present")
-    columns = {name: np.concatenate([getattr(block, name) for block in blocks]) for name in names}
-    history = msgspec.structs.replace(blocks[0], **columns)
-    said: tuple[Observation, ...] = ()
-    if settings.simulated.moats.enabled:
-        said = tuple(seen for slice_ in MoatsBesides(market, settings) for seen in slice_.observations)
-    return World(history, said, settings)
+    feed = simulated_feed(settings, seed, settings.stress.days)
+    return World(feed.history, feed.observations, settings)
 
 
 def _recorded(days: RecordedDays, options: StressOptions, settings: Settings) -> Walk | _Left:

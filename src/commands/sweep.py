@@ -110,12 +110,7 @@ def run(options: SweepOptions) -> None:
         common.say(f"trials are kept in {journal.path}; the same command with --out {out} goes on")
         trials = _searched(sweep, found, options) if asked is None else sweep.trials(asked)
         answer = answered(trials, journal, sweep, options, feed)
-    (out / FILE).write_bytes(msgspec.json.encode(answer) + b"\n")
-    if options.json:
-        common.out_json(answer)
-    else:
-        _print(answer)
-        common.say(f"written to {out / FILE}")
+    common.answer(answer, out / FILE, options.json, _print)
 
 
 def _checked(options: SweepOptions) -> list[Axis]:

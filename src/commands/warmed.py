@@ -11,11 +11,10 @@ from ..backtesting.planted import planted_history
 from ..connectors.config_files import load
 from ..core.errors import MycelialError
 from ..core.history import HistoryFeed
-from ..core.timeframes import DAY_MS
+from ..core.timeframes import HOUR_MS
 from ..core.types import Pair
 from . import arms
 
-_HOUR_MS = DAY_MS // 24
 _START_MS = 1_609_459_200_000  # 2021-01-01, a Friday at midnight
 _BARS = 60  # so many that learners have had their first round of sharing and their first outcomes
 
@@ -23,7 +22,7 @@ _BARS = 60  # so many that learners have had their first round of sharing and th
 def warm() -> arms.Walked:
     """A walk over two pairs and few bars by the shipped settings, whatever those in force are."""
     settings = load(None, None, {}, ()).settings
-    history = planted_history([Pair("BTC/USDT"), Pair("ETH/USDT")], _BARS, 0.5, 6, 1, _HOUR_MS, _START_MS)
+    history = planted_history([Pair("BTC/USDT"), Pair("ETH/USDT")], _BARS, 0.5, 6, 1, HOUR_MS, _START_MS)
     return arms.walk_arm(arms.Arm("warm", settings, 1), HistoryFeed(history))
 
 

@@ -180,6 +180,11 @@ class LedgerReader:
             yield from map(_stored, page)
             after = page[-1].seq
 
+    def row(self, key: str) -> StoredRow | None:
+        """The journal row of a key; None where there is none."""
+        found = self._select(sa.select(JOURNAL).where(JOURNAL.c.key == key))
+        return _stored(found[0]) if found else None
+
     def tail(self, count: int) -> list[StoredRow]:
         """The last `count` journal rows, oldest first."""
         newest = self._select(sa.select(JOURNAL).order_by(JOURNAL.c.seq.desc()).limit(count))

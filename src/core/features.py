@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 from numba import njit
 
+from .compiled import compiled
 from .types import BoolArray, FloatArray, IntArray
 
 HOUR_MS = 3_600_000
@@ -118,11 +119,6 @@ class Row(NamedTuple):
     features: FloatArray
     indicators: FloatArray
     volatility: FloatArray
-
-
-def compiled[F: Callable[..., Any]](function: F) -> F:
-    """numba's njit, cached on disk, with the type of the plain function."""
-    return cast(F, njit(cache=True, error_model="numpy")(function))
 
 
 def inlined[F: Callable[..., Any]](function: F) -> F:

@@ -34,6 +34,17 @@ class Interval(msgspec.Struct, frozen=True):
         return self.low > 0.0 or self.high < 0.0
 
 
+def mid_ranks(values: FloatArray) -> FloatArray:
+    """Ranks 1 .. n of finite values (n,); equal ones share the mean of theirs.
+
+    >>> mid_ranks(np.array([5.0, 1.0, 5.0])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - 0.5 * (counts - 1))[places])
+
+
 def block_means(values: FloatArray, block: int, draws: int, random: np.random.Generator) -> FloatArray:
     """Means (draws,) of `values` (n,) put together anew from blocks of `block` neighbours, around the end.
 

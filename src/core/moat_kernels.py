@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .features import compiled
+from .compiled import compiled
 from .types import FloatArray, IntArray
 
 NO_DATA, STALE, ERROR, NEUTRAL, OK = range(5)

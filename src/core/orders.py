@@ -18,13 +18,16 @@ class OrderKind(StrEnum):
 
     MARKET = "market"
     STOP = "stop"
+    LIMIT = "limit"
+    STOP_LIMIT = "stop_limit"
 
 
 class Order(msgspec.Struct, frozen=True):
     """An order somebody wants to send. It cannot be sent: only `Approved` can.
 
     `amount` in base units, `reference` the close it was decided on, `stop` the protective stop that is armed
-    with the entry's fill, as a ratio below the entry price, `leave_at` when the idea behind it is over.
+    with the entry's fill, as a ratio below the entry price, `leave_at` when the idea behind it is over. `limit` is
+    the worst price that is taken, `trigger` the price at which a resting stop wakes.
     """
 
     id: OrderId
@@ -37,6 +40,8 @@ class Order(msgspec.Struct, frozen=True):
     reason: str
     stop: Decimal | None = None
     leave_at: int | None = None
+    limit: Decimal | None = None
+    trigger: Decimal | None = None
 
 
 class Approved(msgspec.Struct, frozen=True):

@@ -59,6 +59,8 @@ def order_fields(order: Order) -> dict[str, Any]:
             "reason": order.reason,
             "stop": None if order.stop is None else plain(order.stop),
             "leave_at": None if order.leave_at is None else stamp(order.leave_at),
+            "limit": None if order.limit is None else plain(order.limit),
+            "trigger": None if order.trigger is None else plain(order.trigger),
         }
     )
 

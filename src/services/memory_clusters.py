@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from ..core.compiled import compiled
 from ..core.memory import Cluster, MemoryRecord, judged
 from ..core.randomness import generator_for
 from ..core.types import FloatArray, IntArray
@@ -17,11 +16,7 @@ STREAM = "memory-clusters"
 """Name of the random stream of the first centres."""
 
 
-def _compiled[F: Callable[..., Any]](function: F) -> F:
-    return cast(F, njit(cache=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def _to_length_one(rows: FloatArray) -> None:
     """Scale each row in place; a row of zeros stays."""
     for row in rows:
@@ -32,7 +27,7 @@ def _to_length_one(rows: FloatArray) -> None:
             row /= math.sqrt(square)
 
 
-@_compiled
+@compiled
 def _distance(left: FloatArray, right: FloatArray) -> float:
     """1 - cosine of two vectors of length 1, not below 0."""
     total = 0.0
@@ -41,7 +36,7 @@ def _distance(left: FloatArray, right: FloatArray) -> float:
     return max(0.0, 1.0 - total)
 
 
-@_compiled
+@compiled
 def _seeds(rows: FloatArray, draws: FloatArray) -> FloatArray:
     """k-means++ (Arthur and Vassilvitskii, 2007): one draw in [0, 1) a centre; fewer where all rows are taken."""
     centres = np.empty((draws.shape[0], rows.shape[1]))
@@ -65,7 +60,7 @@ def _seeds(rows: FloatArray, draws: FloatArray) -> FloatArray:
     return centres
 
 
-@_compiled
+@compiled
 def _assign(rows: FloatArray, centres: FloatArray, labels: IntArray) -> bool:
     """Each row to its nearest centre, the first of equals; whether any label changed."""
     changed = False
@@ -80,7 +75,7 @@ def _assign(rows: FloatArray, centres: FloatArray, labels: IntArray) -> bool:
     return changed
 
 
-@_compiled
+@compiled
 def _move(rows: FloatArray, labels: IntArray, centres: FloatArray) -> None:
     """Each centre to the mean direction of its rows; one without rows stays."""
     sums = np.zeros_like(centres)

@@ -8,13 +8,12 @@ Neither BLAS nor fastmath takes part. Metadata are columns of small codes; they 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ..core.compiled import compiled
 from ..core.errors import DataError
 from ..core.memory import ANYWHERE, MemoryRecord, Similar, Where
 from ..core.types import BoolArray, FloatArray, IntArray
@@ -30,11 +29,7 @@ STANDS = 2**62  # the `until` of a record that no later version has replaced
 NOWHERE = -1
 
 
-def _compiled[F: Callable[..., Any]](function: F) -> F:
-    return cast(F, njit(cache=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def _store(vectors: FloatArray, row: int, vector: FloatArray) -> None:
     """`vector` (dimensions,) scaled to length 1 into its lane; the scale comes first, so nothing overflows."""
     largest = 0.0
@@ -48,7 +43,7 @@ def _store(vectors: FloatArray, row: int, vector: FloatArray) -> None:
         vectors[row // LANES, index, row % LANES] = vector[index] / largest / length
 
 
-@_compiled
+@compiled
 def _pass(
     codes: CodeArray, times: IntArray, size: int, fields: IntArray, allowed: BoolArray, as_of: int, out: BoolArray
 ) -> int:
@@ -67,7 +62,7 @@ def _pass(
     return count
 
 
-@_compiled
+@compiled
 def _compare(vectors: FloatArray, size: int, passed: BoolArray, query: FloatArray, scores: FloatArray) -> None:
     """Cosine of `query` (length 1) with each row into `scores`; blocks in which no row passed are left out."""
     sums = np.empty(LANES)
@@ -84,7 +79,7 @@ def _compare(vectors: FloatArray, size: int, passed: BoolArray, query: FloatArra
             scores[row] = min(1.0, max(-1.0, sums[row - first]))
 
 
-@_compiled
+@compiled
 def _nearest(scores: FloatArray, passed: BoolArray, size: int, k: int) -> IntArray:
     """Rows that are at least as near as the k-th nearest, in order of rows: more than k where there is a tie."""
     best = np.full(k, -math.inf)
@@ -107,7 +102,7 @@ def _nearest(scores: FloatArray, passed: BoolArray, size: int, k: int) -> IntArr
     return rows
 
 
-@_compiled
+@compiled
 def _search(
     vectors: FloatArray, codes: CodeArray, times: IntArray, size: int, fields: IntArray, allowed: BoolArray, as_of: int,
     query: FloatArray, k: int, passed: BoolArray, scores: FloatArray,
@@ -125,10 +120,6 @@ class MemoryIndex:
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
         self._records: list[MemoryRecord] = []
-        self._clear()
-
-    def _clear(self) -> None:
-        self._records = []
         self._latest: dict[str, int] = {}
         self._versions: dict[tuple[str, int], int] = {}
         self._codes_of: list[dict[object, int]] = [{} for _ in range(FIELDS)]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from src.backtesting import effects as module
-from src.backtesting.effects import association, effects, measured, mid_ranks
+from src.backtesting.effects import association, effects, measured
 from src.backtesting.series import Aligned
+from src.core.inference import mid_ranks
 from src.core.moats import MOATS
 from src.core.randomness import generator_for
 from tests.backtesting.moat_worlds import tree, walked

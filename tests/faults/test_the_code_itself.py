@@ -133,7 +133,7 @@ def imported(path: Path, node: ast.Import | ast.ImportFrom) -> dict[str, Any]:
 def caught(handler: ast.ExceptHandler, known: dict[str, Any]) -> tuple[type[BaseException], ...]:
     if handler.type is None:
         return (BaseException,)
-    if ast.unparse(handler.type).find("distributed.") >= 0:  # of the research packages, given as an argument
+    if "distributed." in ast.unparse(handler.type):  # of the research packages, given as an argument
         known = known | {"distributed": importlib.import_module("distributed")}
     found = eval(ast.unparse(handler.type), known)
     return found if isinstance(found, tuple) else (found,)

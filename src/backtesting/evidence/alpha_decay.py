@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from ...core.inference import mid_ranks
 from ...core.types import FloatArray
 
 _FEWEST = 3
@@ -43,18 +44,6 @@ def rank_correlation(one: FloatArray, other: FloatArray) -> float:
     first, second = first - first.mean(), second - second.mean()
     power = float((first**2).sum() * (second**2).sum())
     return float((first * second).sum()) / power**0.5 if power > 0.0 else float("nan")
-
-
-def mid_ranks(values: FloatArray) -> FloatArray:
-    """Ranks 1..n of finite values (n,), equal ones share their mean rank.
-
-    >>> mid_ranks(np.array([5.0, 1.0, 5.0])).tolist()
-    [2.5, 1.0, 2.5]
-    """
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    middle: FloatArray = (ends - counts + 1 + ends) / 2.0
-    return middle[inverse]
 
 
 def _correlation(opinions: FloatArray, closes: FloatArray, horizon: int, delay: int) -> float:

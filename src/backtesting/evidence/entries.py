@@ -22,25 +22,17 @@ class EntrySkill(msgspec.Struct, frozen=True):
     draws: int
 
 
-def against_random(
-    closes: FloatArray, entries: IntArray, held: IntArray, cost: float, draws: int, rng: np.random.Generator
-) -> EntrySkill:
-    """Entries at rows `entries` (n,) held for `held` (n,) rows of one pair's closes (rows,), cost a round trip.
-
-    Each draw moves all entries by one random number of rows around the range, so that their spacing and their
-    clustering in time stay as they are: single random entries would forget that trades come in bunches. Rows without
-    a close (NaN) take the last one known. UsageError without entries, or for one that ends beyond the range.
-    """
-    return across_pairs(closes[:, None], np.zeros(len(entries), np.int64), entries, held, cost, draws, rng)
-
-
 def across_pairs(
     closes: FloatArray, pairs: IntArray, entries: IntArray, held: IntArray, cost: float, draws: int,
     rng: np.random.Generator,
 ) -> EntrySkill:  # fmt: skip
-    """The same for trades of several pairs: `closes` (rows, all pairs), `pairs` (n,) the column of each trade.
+    """Entries at rows `entries` (n,) held for `held` (n,) rows, of the `pairs` (n,) that are columns of `closes`
+    (rows, all pairs), against the same entries at other times; `cost` a round trip.
 
-    All pairs are moved by the same number of rows, so that what they have in common stays, too.
+    Each draw moves all entries by one random number of rows around the range, so that their spacing, their clustering
+    in time and what the pairs have in common stay as they are: single random entries would forget that trades come in
+    bunches. Rows without a close (NaN) take the last one known. UsageError without entries, or for one that begins or
+    ends beyond the range.
     """
     if len(entries) == 0:
         raise UsageError("random entries: no trade to judge")

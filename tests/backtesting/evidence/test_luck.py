@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.backtesting.evidence.alpha_decay import alpha_decay, mid_ranks, rank_correlation
-from src.backtesting.evidence.entries import against_random
+from src.backtesting.evidence.alpha_decay import alpha_decay, rank_correlation
+from src.backtesting.evidence.entries import EntrySkill, across_pairs
 from src.backtesting.evidence.monte_carlo import block_positions, blocks_drawn, trades_shuffled
 from src.backtesting.evidence.overfitting import probability_of_overfitting
 from src.backtesting.evidence.sharpe_tests import (
@@ -22,6 +22,7 @@ from src.backtesting.evidence.sharpe_tests import (
 )
 from src.backtesting.evidence.var_exceptions import judged, rolling_exceptions, value_at_risk
 from src.core.errors import UsageError
+from src.core.inference import mid_ranks
 
 PUBLISHED = Sharpe(ratio=2.5 / math.sqrt(250), observations=1250, skew=-3.0, kurtosis=10.0)
 """The example of Bailey and Lopez de Prado (2014): annual ratio 2.5 over five years of days, one of 100 trials whose
@@ -163,6 +164,13 @@ def test_a_losing_run_loses_in_most_blocks() -> None:
     assert found.loss_ratio > 0.95
     with pytest.raises(UsageError, match="rows"):
         blocks_drawn(returns[:10], 7, 10, np.random.default_rng(4))
+
+
+def against_random(
+    closes: np.ndarray, entries: np.ndarray, held: np.ndarray, cost: float, draws: int, rng: np.random.Generator
+) -> EntrySkill:
+    """Entries of one pair."""
+    return across_pairs(closes[:, None], np.zeros(len(entries), np.int64), entries, held, cost, draws, rng)
 
 
 def test_entries_before_every_jump_beat_random_ones_and_any_other_moment_does_not() -> None:
