@@ -102,16 +102,25 @@ def backtest(
 
 
 @app.command("list-data")
-def list_data(data: Data = None, json: Json = False) -> None:
+def list_data(
+    data: Data = None,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="Gaps, outages, still prices, jumps of every file.")
+    ] = False,
+    query: Annotated[str | None, typer.Option("--query", help="A question in SQL to the table `bars`.")] = None,
+    json: Json = False,
+) -> None:
     """What the data folder holds: ranges, gaps, hashes."""
     from ..commands import data as command
 
-    command.list_data(data, json)
+    command.inspect(data, quality, query, json)
 
 
 @app.command("import-data")
 def import_data(
-    source: Annotated[Path, typer.Argument(help="A CSV, Parquet or Freqtrade feather file, or a folder of them.")],
+    source: Annotated[
+        Path, typer.Argument(help="CSV, Parquet, Freqtrade feather, Kraken archive; a folder or zip of them.")
+    ],
     venue: Annotated[str, typer.Option(help="Where it is filed.")],
     timeframe: Annotated[str | None, typer.Option(help="Its bar length; default: from the file's name.")] = None,
     pair: Annotated[str | None, typer.Option(help="BASE/QUOTE; default: from the file's name.")] = None,

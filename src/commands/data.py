@@ -2,14 +2,77 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from ..connectors import bar_store
 from ..connectors.data_folder import import_data as import_files
 from ..connectors.data_folder import list_data as listing_of
 from ..core.clock import iso
+from ..core.errors import UsageError
 from . import common
+from .research import need
+
+
+def inspect(folder: Path | None, quality: bool, query: str | None, json: bool) -> None:
+    """Print what is there; with `quality` what each file of bars is worth, with `query` the answer to a question."""
+    if quality and query is not None:
+        raise UsageError("--quality and --query are two questions: ask one of them")
+    if quality:
+        _quality(common.data_folder(folder), json)
+    elif query is not None:
+        _query(common.data_folder(folder), query, json)
+    else:
+        list_data(folder, json)
+
+
+def _quality(folder: Path, json: bool) -> None:
+    duckdb = need("duckdb", "--quality")
+    with bar_store.opened(duckdb, folder) as bars:
+        found = bar_store.quality(duckdb, bars)
+    if json:
+        common.out_json({"folder": str(folder), "bars": [_dated(one) for one in found]})
+        return
+    for one in found:
+        jump = "" if one.largest_jump_ratio is None else f"largest jump {one.largest_jump_ratio:.1%}"
+        common.out(
+            f"{one.venue:14} {one.timeframe:4} {one.pair:10} {one.bars:>9,} bars  missing {one.missing} in {one.holes} "
+            f"holes (longest {one.longest_gap}{_on(one.longest_gap_at)}; {one.missing_everywhere} of them everywhere)  "
+            f"without volume {one.without_volume}  longest still {one.longest_still}  "
+            f"{jump}{_on(one.largest_jump_at)}"
+        )
+
+
+def _on(at: int | None) -> str:
+    return "" if at is None else f" on {iso(at)[:16]}"
+
+
+def _dated(one: bar_store.Quality) -> dict[str, object]:
+    times = ("first", "last", "longest_gap_at", "largest_jump_at")
+    fields: dict[str, Any] = msgspec.to_builtins(one)
+    return fields | {name: None if fields[name] is None else iso(fields[name]) for name in times}
+
+
+def _query(folder: Path, query: str, json: bool) -> None:
+    duckdb = need("duckdb", "--query")
+    with bar_store.opened(duckdb, folder) as bars:
+        answer = bar_store.ask(duckdb, bars, query)
+    if json:
+        common.out_json({"columns": list(answer.columns), "rows": [list(map(_plain, row)) for row in answer.rows]})
+        return
+    common.out("\t".join(answer.columns))
+    for row in answer.rows:
+        common.out("\t".join("" if value is None else str(value) for value in row))
+
+
+def _plain(value: object) -> object:
+    """Numbers and words as they are, what is not finite as null, everything else as its text."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def list_data(folder: Path | None, json: bool) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
@@ -17,10 +21,12 @@ from ..core.timeframes import timeframe_ms
 from ..core.types import Pair
 from .bar_files import BAR_COLUMNS, check_bars, gaps, read_parquet, write_parquet
 from .foreign_files import read_foreign
+from .foreign_names import Form, Named, named
 from .history import bar_path, pair_of_stem
+from .kraken_archive import read_archived_bars, read_archived_trades
 from .observations import ObservationFile, UnknownFile, observation_paths, read_observation_file
 
-_FREQTRADE_NAME = re.compile(r"([A-Za-z0-9.]+)_([A-Za-z0-9.]+)-([0-9]+[smhd])")
+ARCHIVE = ".zip"
 
 
 class BarFile(msgspec.Struct, frozen=True):
@@ -133,9 +139,10 @@ def _observation_file(path: Path) -> ObservationFile | UnknownFile:
 def import_data(
     source: Path, data_dir: Path, venue: str, timeframe: str | None = None, pair: str | None = None
 ) -> ImportReport:
-    """Bring one file, or every file below a folder, into ohlcv/`venue` of `data_dir`.
+    """Bring one file, or every file of a folder or a zip, into ohlcv/`venue` of `data_dir`.
 
-    Pair and timeframe come from the arguments, else from the name: BTC_USDT-1h.feather as Freqtrade writes it, or
+    Pair and timeframe come from the arguments, else from the name: BTC_USDT-1h.feather as Freqtrade writes it,
+    XBTUSD_60.csv and XBTUSD.csv as Kraken's archives have them (the second, of trades, with `timeframe`), or
     BTC-USDT.csv with `timeframe`. Bars that are there already are left as they are; where old and new bars of one
     time disagree the import is refused with DataError and the target is as before. Running it again adds nothing.
     """
@@ -143,48 +150,61 @@ def import_data(
         raise NotFound(f"{source}: no such file or folder to import")
     if not venue or any(mark in venue for mark in "/\\") or venue.startswith("."):
         raise UsageError(f"venue {venue!r}: write a plain name, for instance binance")
-    if source.is_file():
-        target_pair, target_timeframe = _named(source, timeframe, pair)
-        return ImportReport((_import_file(source, data_dir, venue, target_timeframe, target_pair),), ())
+    if source.is_file() and source.suffix != ARCHIVE:
+        return ImportReport((_import_file(source, data_dir, venue, named(source, timeframe, pair)),), ())
     if pair is not None:
-        raise UsageError(f"{source} is a folder: leave the pair out, the names of the files say it")
-    return _import_folder(source, data_dir, venue, timeframe)
-
-
-def _import_folder(source: Path, data_dir: Path, venue: str, timeframe: str | None) -> ImportReport:
-    imported, unknown = [], []
-    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        raise UsageError(f"{source} holds many files: leave the pair out, their names say it")
+    imported: list[Imported] = []
+    unknown: list[UnknownFile] = []
+    for path in _files(source):
         try:
-            target_pair, target_timeframe = _named(path, timeframe, None)
+            what = named(path, timeframe, None)
         except UsageError as error:
             unknown.append(UnknownFile(str(path), str(error)))
             continue
-        imported.append(_import_file(path, data_dir, venue, target_timeframe, target_pair))
+        imported.append(_import_file(path, data_dir, venue, what))
     if not imported:
         raise NotFound(f"{source}: no file of bars, such as BTC_USDT-1h.feather or BTC-USDT.csv")
     return ImportReport(tuple(imported), tuple(unknown))
 
 
-def _named(path: Path, timeframe: str | None, pair: str | None) -> tuple[Pair, str]:
-    if path.suffix not in (".csv", ".feather", ".parquet"):
-        raise UsageError(f"{path}: bars can be imported from .csv, .feather and .parquet")
-    match = _FREQTRADE_NAME.fullmatch(path.stem)
-    said_pair = Pair(f"{match[1]}/{match[2]}") if match else pair_of_stem(path.stem)
-    said_timeframe = match[3] if match else None
-    if timeframe and said_timeframe and timeframe != said_timeframe:
-        raise UsageError(f"{path}: its name says {said_timeframe}, not {timeframe}; leave the timeframe out")
-    found_pair, found_timeframe = pair or said_pair, timeframe or said_timeframe
-    if found_pair is None:
-        raise UsageError(f"{path}: its name says no pair; give --pair BASE/QUOTE or name it BASE_QUOTE-1h")
-    if found_timeframe is None:
-        raise UsageError(f"{path}: its name says no timeframe; give --timeframe, for instance 1h")
-    return Pair(found_pair), found_timeframe
+def _files(source: Path) -> Iterator[Path]:
+    """The files of a folder, or those of a zip one after the other, each unpacked only while it is read."""
+    if source.is_dir():
+        yield from sorted(path for path in source.rglob("*") if path.is_file())
+        return
+    with _opened(source) as archive, TemporaryDirectory(prefix=f"{source.stem}-") as folder:
+        for member in sorted(archive.namelist()):
+            if member.endswith("/"):
+                continue
+            path = Path(archive.extract(member, folder))
+            yield path
+            path.unlink()
 
 
-def _import_file(source: Path, data_dir: Path, venue: str, timeframe: str, pair: Pair) -> Imported:
-    interval_ms = timeframe_ms(timeframe)
-    target = bar_path(data_dir, venue, timeframe, pair)
-    new, first_row = read_foreign(source)
+@contextmanager
+def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            yield archive
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+        raise DataError(f"{source}: not a readable zip ({error}); get it again") from None
+
+
+def _read(source: Path, form: Form, interval_ms: int) -> tuple[BarColumns, int]:
+    match form:
+        case Form.KRAKEN_BARS:
+            return read_archived_bars(source), 1
+        case Form.KRAKEN_TRADES:
+            return read_archived_trades(source, interval_ms), 1
+        case Form.BARS:
+            return read_foreign(source)
+
+
+def _import_file(source: Path, data_dir: Path, venue: str, what: Named) -> Imported:
+    interval_ms = timeframe_ms(what.timeframe)
+    target = bar_path(data_dir, venue, what.timeframe, what.pair)
+    new, first_row = _read(source, what.form, interval_ms)
     check_bars(new, interval_ms, source, first_row)
     merged, old_rows = new, 0
     if target.exists():
@@ -196,8 +216,8 @@ def _import_file(source: Path, data_dir: Path, venue: str, timeframe: str, pair:
     return Imported(
         str(source),
         str(target),
-        pair,
-        timeframe,
+        what.pair,
+        what.timeframe,
         len(new.opened),
         total - old_rows,
         total,
