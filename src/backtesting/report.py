@@ -31,7 +31,7 @@ from .report_findings import (
 )
 from .result import CONTROLS, EDGE_TESTED, quote_of
 from .runs import Run
-from .summary import summary_groups
+from .summary import Row, summary_groups
 from .table import coloured, new_table
 from .text import NOTHING, duration, money, number, percent
 
@@ -49,9 +49,18 @@ _EPOCH_WEEKDAY = 3
 Block = Table | Text
 
 
-def show(run: Run, console: Console, breakdown: str | None = None, entered: Mapping[str, str] | None = None) -> None:
-    """Print all blocks; `breakdown` is one of `BREAKDOWNS`, `entered` who was behind each trade's entry by its id."""
-    for block in blocks(run, breakdown, entered):
+def show(
+    run: Run,
+    console: Console,
+    breakdown: str | None = None,
+    entered: Mapping[str, str] | None = None,
+    evidence: Sequence[Row] = (),
+) -> None:
+    """Print all blocks; `breakdown` is one of `BREAKDOWNS`, `entered` who was behind each trade's entry by its id.
+
+    `evidence`: rows of what has been shown about the run beside its own figures.
+    """
+    for block in blocks(run, breakdown, entered, evidence):
         console.print(block)
 
 
@@ -82,7 +91,12 @@ def terminal(file: TextIO) -> Console:
     )
 
 
-def blocks(run: Run, breakdown: str | None = None, entered: Mapping[str, str] | None = None) -> list[Block]:
+def blocks(
+    run: Run,
+    breakdown: str | None = None,
+    entered: Mapping[str, str] | None = None,
+    evidence: Sequence[Row] = (),
+) -> list[Block]:
     """Everything the report shows, in order; UsageError for an unknown breakdown."""
     shown: list[Block] = []
     if run.result["simulated"]:
@@ -95,7 +109,7 @@ def blocks(run: Run, breakdown: str | None = None, entered: Mapping[str, str] | 
     shown += [discovery_table(run), strongest_table(run)]
     if breakdown is not None:
         shown.append(breakdown_table(run, breakdown))
-    shown += [summary_table(run), _verdict(run.result)]
+    shown += [summary_table(run, evidence), _verdict(run.result)]
     return shown
 
 
@@ -190,10 +204,11 @@ def refusal_table(run: Run) -> Table:
     return table
 
 
-def summary_table(run: Run) -> Table:
+def summary_table(run: Run, evidence: Sequence[Row] = ()) -> Table:
     """SUMMARY METRICS: two columns, groups separated by an empty row."""
     table = new_table("SUMMARY METRICS", ("Metric", "Value"))
-    for place, group in enumerate(summary_groups(run)):
+    groups = [*summary_groups(run), *([list(evidence)] if evidence else [])]
+    for place, group in enumerate(groups):
         if place:
             table.add_row("", "")
         for name, value in group:

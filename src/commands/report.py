@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ..backtesting import report
+from ..backtesting.report_evidence import evidence_rows
 from ..backtesting.runs import Run, find_run, load_run
 from ..core.timeframes import timeframe_ms
 from ..core.types import Stream
@@ -58,4 +59,5 @@ def _print(folder: Path, run: Run, breakdown: str | None) -> None:
     book, tags = Stream.SYNTHESIZED.value, None
     if run.trades.get(book) and (ideas := read_ideas(folder)) is not None:
         tags = entered(tied(run.trades, ideas, timeframe_ms(run.result["timeframe"]), (book,))[book])
-    report.show(run, report.terminal(sys.stdout), breakdown, tags)
+    shown = evidence_rows(folder, run.result)
+    report.show(run, report.terminal(sys.stdout), breakdown, tags, shown)

@@ -58,16 +58,17 @@ class Beside(msgspec.Struct, frozen=True):
 
 def read(folder: Path) -> Beside:
     """Everything that is there; DataError naming file and line for what is damaged."""
-    objects = (_object(folder / name) for name in (CONDITIONS, AB, GATE))
+    objects = (read_object(folder / name) for name in (CONDITIONS, AB, GATE))
     return Beside(_market(folder / MARKET), _prices(folder / PRICES), *objects)
 
 
 def conditions(folder: Path) -> dict[str, Any] | None:
     """Settings in force and hash of the code; None where the run did not keep them."""
-    return _object(folder / CONDITIONS)
+    return read_object(folder / CONDITIONS)
 
 
-def _object(path: Path) -> dict[str, Any] | None:
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The object in a file of JSON; None where there is no file, DataError where it is damaged."""
     try:
         found: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
