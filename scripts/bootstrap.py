@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -34,6 +35,14 @@ NO_INSTALLER = (
     "Neither uv nor a pip of 23.2 or newer was found for {python}: install one "
     "(for example `apt install python3-venv python3-pip`, or uv) and start again."
 )
+
+_REGISTRIES = (
+    ("index-url", "UV_DEFAULT_INDEX", " "),
+    ("extra-index-url", "UV_INDEX", " "),
+    ("find-links", "UV_FIND_LINKS", ","),
+    ("cert", "SSL_CERT_FILE", " "),
+)
+"""Where packages come from: pip's setting, uv's variable, and what stands between several values of it."""
 
 
 class SetupError(Exception):
@@ -216,10 +225,13 @@ class Environment:
             python = find_python(self.environ)
             self._clear()
             self._run([uv, "venv", "--quiet", "--no-project", "--python", python.path, str(self.folder)])
+        self._run(self._synced(uv, lock))
+
+    def _synced(self, uv: str, lock: Path) -> List[str]:
         wheels = ["--quiet", "--require-hashes", "--only-binary", ":all:"]
         if self.compile_all:
             wheels.append("--compile-bytecode")
-        self._run([uv, "pip", "sync", *wheels, "--python", str(self.python), str(lock)])
+        return [uv, "pip", "sync", *wheels, "--python", str(self.python), str(lock)]
 
     def _with_pip(self, lock: Path, keep: bool) -> None:
         python = find_python(self.environ)
@@ -227,10 +239,50 @@ class Environment:
         if not keep:
             self._clear()
             self._run([python.path, "-m", "venv", *([] if pip is None else ["--without-pip"]), str(self.folder)])
+        pip = pip or [str(self.python), "-m", "pip"]
+        if self._with_borrowed_uv(pip, lock):
+            return
         wheels = ["-qq", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
         if not self.compile_all:
             wheels.append("--no-compile")
-        self._run([*(pip or [str(self.python), "-m", "pip"]), "install", *wheels, "-r", str(lock)])
+        self._run([*pip, "install", *wheels, "-r", str(lock)])
+
+    def _with_borrowed_uv(self, pip: Sequence[str], lock: Path) -> bool:
+        """Let pip bring uv for once, which takes seconds where pip takes more than a minute; whether that worked."""
+        installer = self.root / "requirements-installer.lock"
+        if not installer.exists():
+            return False
+        wheels = ["-qq", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile"]
+        with tempfile.TemporaryDirectory(prefix="mycelial-uv-") as folder:
+            uv = os.path.join(folder, "bin", "uv.exe" if os.name == "nt" else "uv")
+            bring = [*pip, "install", *wheels, "--target", folder, "-r", str(installer)]
+            if self._tried(bring, self.environ) and self._tried(self._synced(uv, lock), self._registries(pip)):
+                return True
+        say("uv could not be used; pip does it, which takes longer")
+        return False
+
+    def _tried(self, command: Sequence[str], environ: Dict[str, str]) -> bool:
+        """Whether a command succeeded; what it says is kept for the one that follows when it did not."""
+        quiet = subprocess.DEVNULL
+        try:
+            return subprocess.run(command, stdout=quiet, stderr=quiet, env=environ, check=False).returncode == 0
+        except OSError:
+            return False
+
+    def _registries(self, pip: Sequence[str]) -> Dict[str, str]:
+        """The environment for uv: it reads none of pip's settings, so where packages come from is told it.
+
+        Every package is pinned by its hash, so it does not matter which of several registries gives it.
+        """
+        asked = subprocess.run([*pip, "config", "list"], stdout=subprocess.PIPE, env=self.environ, check=False)
+        lines = [line.partition("=") for line in asked.stdout.decode(errors="replace").splitlines() if "=" in line]
+        lines.sort(key=lambda line: line[0].startswith(":env:"))  # what the shell says counts more than a file
+        found = {name.rpartition(".")[2]: value.strip("'\"").replace("\\n", " ").split() for name, _, value in lines}
+        environ = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
+        for setting, variable, mark in _REGISTRIES:
+            if found.get(setting):
+                environ[variable] = mark.join(found[setting])
+        return {**environ, **self.environ}
 
     def add(self, lock: Path) -> None:
         """Put the packages of another lock besides those that are there; it holds them too, at the same versions."""

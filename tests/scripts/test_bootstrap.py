@@ -268,6 +268,71 @@ def test_a_pip_that_starts_but_fails_as_it_looks_round_is_passed_over(
     assert environment._pip(Interpreter(str(bare), (3, 12, 1))) == [str(good), "--python", str(environment.python)]
 
 
+PIP = """#!{python}
+import os, sys
+from pathlib import Path
+with open({log!r}, "a") as log:
+    print("pip", *sys.argv[1:], file=log)
+if "config" in sys.argv:
+    print("global.index-url='one'", ":env:.index-url='two'", r"global.extra-index-url='three\\nfour'", sep=chr(10))
+if "--target" in sys.argv:
+    uv = Path(sys.argv[sys.argv.index("--target") + 1], "bin", "uv")
+    uv.parent.mkdir(parents=True)
+    uv.write_text('#!/bin/sh\\necho "uv $1 $UV_DEFAULT_INDEX|$UV_INDEX" >> {log}\\nexit {uv}')
+    uv.chmod(0o755)
+    sys.exit({brings})
+"""
+
+
+def borrowing(tmp_path: Path, uv: int = 0, brings: int = 0) -> Environment:
+    """A checkout on a machine with a pip and no uv; exit codes of that pip as it brings uv, and of that uv."""
+    for name in ("requirements.lock", "requirements-installer.lock"):
+        (tmp_path / name).write_text("# nothing\n", encoding="utf-8")
+    pip = program(tmp_path / "bin/pip3", "")
+    pip.write_text(PIP.format(python=sys.executable, log=str(tmp_path / "log"), uv=uv, brings=brings))
+    return Environment(tmp_path, {"PATH": f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin"})
+
+
+def asked(environment: Environment) -> list[str]:
+    """What pip and uv were asked to do, in words."""
+    lines = (environment.root / "log").read_text().splitlines()
+    kinds = ("--target", "config", "list", "-r", "uv")
+    return [line if line.startswith("uv") else next(k for k in kinds if k in line) for line in lines]
+
+
+@pytest.fixture
+def no_other_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python that runs has no pip of its own: the one on PATH is used."""
+    starts = bootstrap._starts
+    monkeypatch.setattr(bootstrap, "_starts", lambda command, environ: "-m" not in command and starts(command, environ))
+
+
+@pytest.mark.usefixtures("no_other_pip")
+def test_pip_brings_uv_for_once_and_says_where_packages_come_from(tmp_path: Path) -> None:
+    environment = borrowing(tmp_path)
+    environment.ready(dev=False)
+    assert asked(environment) == ["list", "--target", "config", "uv pip two|three four"]
+    assert environment.fits(dev=False)
+
+
+@pytest.mark.usefixtures("no_other_pip")
+@pytest.mark.parametrize(
+    ("uv", "brings", "steps"),
+    [
+        (1, 0, ["list", "--target", "config", "uv pip two|three four", "-r"]),
+        (0, 1, ["list", "--target", "-r"]),
+    ],
+)
+def test_where_uv_cannot_be_used_pip_does_it(
+    tmp_path: Path, uv: int, brings: int, steps: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    environment = borrowing(tmp_path, uv, brings)
+    environment.ready(dev=False)
+    assert asked(environment) == steps
+    assert "uv could not be used; pip does it" in capfd.readouterr().err
+    assert environment.fits(dev=False)
+
+
 def test_one_of_two_starts_works_while_the_other_waits(checkout: Environment) -> None:
     here = f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
     here += "from pathlib import Path\nfrom bootstrap import Environment\nimport os\n"
@@ -345,7 +410,9 @@ def test_what_evidence_and_tests_share_has_one_version() -> None:
     assert {name for name in research.keys() & dev.keys() if research[name] != dev[name]} == set()
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-research.lock"])
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "requirements-dev.lock", "requirements-research.lock", "requirements-installer.lock"]
+)
 def test_every_pin_has_hashes_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert "://" not in text
