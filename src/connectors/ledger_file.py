@@ -113,7 +113,7 @@ def _create(path: Path, settings: LedgerSettings, mode: str, ledger_id: str) -> 
         _stamp(connection, mode, ledger_id)
     engine.dispose()
     fresh.rename(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _stamp(connection: sa.Connection, mode: str, ledger_id: str) -> None:
@@ -122,7 +122,8 @@ def _stamp(connection: sa.Connection, mode: str, ledger_id: str) -> None:
     connection.exec_driver_sql("INSERT INTO head (id, seq, hash) VALUES (1, 0, ?)", (genesis(header),))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -17,6 +17,7 @@ import msgspec
 
 from ..core.errors import NotRunning, UsageError
 
+LEDGER = "ledger.sqlite"
 LOCK = "lock"
 MODE = "mode"
 SOCKET = "control.sock"
@@ -86,7 +87,7 @@ class StateFolder:
     @property
     def ledger_path(self) -> Path:
         """The ledger of the run."""
-        return self.path / "ledger.sqlite"
+        return self.path / LEDGER
 
     @property
     def result_path(self) -> Path:
