@@ -133,8 +133,9 @@ def imported(path: Path, node: ast.Import | ast.ImportFrom) -> dict[str, Any]:
 def caught(handler: ast.ExceptHandler, known: dict[str, Any]) -> tuple[type[BaseException], ...]:
     if handler.type is None:
         return (BaseException,)
-    if "distributed." in ast.unparse(handler.type):  # of the research packages, given as an argument
-        known = known | {"distributed": importlib.import_module("distributed")}
+    for name in ("distributed", "duckdb"):  # of the research packages, given as an argument
+        if f"{name}." in ast.unparse(handler.type):
+            known = known | {name: importlib.import_module(name)}
     found = eval(ast.unparse(handler.type), known)
     return found if isinstance(found, tuple) else (found,)
 
