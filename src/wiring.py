@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import msgspec
@@ -21,15 +22,19 @@ from .core.indicators import BatchSource
 from .core.market import FEATURES, Market
 from .core.model import MycelialModel
 from .core.portfolio import Portfolio
-from .core.ports import Bus, Clock, Experience, Ledger, Life, Memory, Rival
+from .core.ports import Bus, Clock, Experience, Ledger, Life, Memory, Rival, Supervisor
+from .core.standing import Standing
 from .core.traces import Rules, rules_row
 from .core.types import Pair, Stream
 from .services.experience import TradeExperience
 from .services.gate import RiskGate, limits_of
 from .services.lifecycle import AssetLife
+from .services.limits import Watch, limits_of_account
 from .services.memory import PatternMemory
 from .services.pnl_tracker import PnLTracker
+from .services.sizing import SizeParts, size_multiplier
 from .services.supervisor import FixedSupervisor, full_size
+from .services.supervisor.policy_supervisor import PolicySupervisor
 
 
 class House(msgspec.Struct, frozen=True):
@@ -48,6 +53,8 @@ class House(msgspec.Struct, frozen=True):
     life: AssetLife
     memory: PatternMemory
     world: World
+    supervisor: PolicySupervisor
+    watch: Watch
 
     def close(self) -> None:
         """Drain the ledger, then give back the memory's store and the bus."""
@@ -93,21 +100,39 @@ def build(
     experience = _experience(settings, memory)
     world = populated(model, settings, plan, memory)
     life = AssetLife(settings.lifecycle, plan.interval_ms)
-    desk = _account_desk(settings, plan.seed, life)
+    supervisor = _supervisor(settings, plan.seed, life)
+    watch = Watch(settings.limits, Standing())
+    desk = _account_desk(settings, supervisor, watch)
     tracker = _tracker(settings, plan.seed, life, experience, _rivals(settings, plan))
     market = _market(settings, plan, history)
     max_age_ms = settings.risk.max_data_age_intervals * plan.interval_ms
     patience = settings.haven.emergency_patience_intervals if settings.haven.emergency_flatten else 0
     engine = Engine(
         clock, bus, market, model, desk, tracker, ledger, sends, life, max_age_ms, patience * plan.interval_ms,
-        memory, experience,
+        memory, experience, supervisor, watch.standing,
     )  # fmt: skip
-    return House(settings, plan.seed, clock, bus, ledger, market, model, desk, tracker, engine, life, memory, world)
+    return House(
+        settings,
+        plan.seed,
+        clock,
+        bus,
+        ledger,
+        market,
+        model,
+        desk,
+        tracker,
+        engine,
+        life,
+        memory,
+        world,
+        supervisor,
+        watch,
+    )
 
 
 def _rules(settings: Settings, plan: Plan) -> Rules:
     """What decides, for whoever reads the record later."""
-    limits = limits_of(settings.risk, settings.costs, plan.interval_ms)
+    limits = limits_of(settings.risk, settings.costs, plan.interval_ms, limits_of_account(settings.limits))
     return Rules(plan.interval_ms, rules_of(settings, plan.interval_ms, plan.pairs), limits)
 
 
@@ -125,27 +150,40 @@ def _market(settings: Settings, plan: Plan, history: History | None) -> Market:
     return Market(plan.pairs, plan.interval_ms, settings, source, simulation)
 
 
-def _account_desk(settings: Settings, seed: int, life: Life) -> Desk:
-    return _desk(
-        settings,
-        seed,
-        Stream.SYNTHESIZED,
-        Stream.SYNTHESIZED.value,
-        settings.risk,
-        life,
-        settings.haven.emergency_flatten,
-    )
+def _supervisor(settings: Settings, seed: int, life: AssetLife) -> PolicySupervisor:
+    """The account's: the fixed rules, and the policies that are switched on or watched beside them."""
+    name = namespace(seed, Stream.SYNTHESIZED.value)
+    flatten = settings.haven.emergency_flatten
+    sized = _sized(settings, life.multiplier)
+    return PolicySupervisor(settings.policies, settings.account, name, sized, life.stage, flatten)
+
+
+def _sized(settings: Settings, probation: Callable[[Pair], Decimal]) -> Callable[[Pair], Decimal]:
+    """The size multiplier of a pair: of its parts, probation is the one that exists."""
+    cap = settings.limits.max_size_multiplier
+    return lambda pair: size_multiplier(SizeParts(probation=probation(pair)), cap)
+
+
+def _account_desk(settings: Settings, supervisor: Supervisor, watch: Watch) -> Desk:
+    return _desk(settings, Stream.SYNTHESIZED, Stream.SYNTHESIZED.value, settings.risk, supervisor, watch)
+
+
+def _shadow_desk(settings: Settings, seed: int, stream: Stream, name: str, risk: Risk, life: Life | None) -> Desk:
+    """A book on paper keeps the fixed supervisor, whatever the account's policies are."""
+    multiplier = _sized(settings, full_size if life is None else life.multiplier)
+    return _desk(settings, stream, name, risk, FixedSupervisor(settings.account, namespace(seed, name), multiplier))
 
 
 def _desk(
-    settings: Settings, seed: int, stream: Stream, name: str, risk: Risk, life: Life | None, flatten: bool = False
+    settings: Settings, stream: Stream, name: str, risk: Risk, supervisor: Supervisor, watch: Watch | None = None
 ) -> Desk:
-    multiplier = full_size if life is None else life.multiplier
+    """`watch` is that of the account: books on paper have the cheap controls alone."""
     return Desk(
         Portfolio(settings.account.start_quote, stream, name),
         SimulatedExchange(settings.costs, settings.account, settings.exchange),
-        FixedSupervisor(settings.account, namespace(seed, name), multiplier, flatten),
-        RiskGate(risk, settings.costs),
+        supervisor,
+        RiskGate(risk, settings.costs, watch),
+        watch,
     )
 
 
@@ -177,7 +215,7 @@ def _tracker(
     risk = settings.risk.model_copy(update={"max_drawdown_ratio": 1.0})
 
     def shadow(stream: Stream, name: str, least_edge: float | None) -> tuple[Stream, Desk, float | None]:
-        return stream, _desk(settings, seed, stream, name, risk, life), least_edge
+        return stream, _shadow_desk(settings, seed, stream, name, risk, life), least_edge
 
     return PnLTracker(
         {

@@ -154,7 +154,7 @@ def test_only_the_engine_and_the_books_send() -> None:
     def sends(node: ast.AST) -> bool:
         return calls(node).endswith("desk.send")
 
-    assert offenders(sends) == ["core/engine.py", "services/pnl_tracker.py"]
+    assert offenders(sends) == ["core/outbound.py", "services/pnl_tracker.py"]
 
 
 def test_only_the_clock_reads_the_time() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..core.config import MemorySettings
-from ..core.memory import Recommendation, Where, embed
+from ..core.memory import PATTERNS, Recommendation, Where, embed
 from ..core.ports import Memory
 from ..core.types import Pair, Side, Snapshot
 from .world import World
 
-BOUGHT = Where(directions=(Side.BUY,))
+BOUGHT = Where(namespaces=PATTERNS, directions=(Side.BUY,), with_outcome=True)
 """Of all pairs: features have no scale, and one pair alone would take years to say anything."""
 
 

@@ -26,7 +26,7 @@ __all__ = ["Colony", "ColonyState", "ColonyStep", "SwarmIdea"]
 
 # A learner that sees fewer features than this is a single indicator, not a pattern.
 _FEWEST_FEATURES = 3
-# Size of the first allocation; the arrays double when they are full, and no result depends on it.
+# Size of the first allocation; full arrays grow by an eighth, at least by so much, and no result depends on it.
 _FIRST_ROWS = 64
 
 
@@ -219,9 +219,10 @@ class Colony:
         numbers[k.ENTRY] = min(1.0, max(0.0, settings.entry_score + shift))
         chosen = rng.random(self._n_features) < settings.feature_mask_ratio
         chosen[list(always_in)] = True
-        for index in rng.permutation(self._n_features):
-            if np.count_nonzero(chosen) < _FEWEST_FEATURES:
-                chosen[index] = True
+        others = rng.permutation(self._n_features)
+        if np.count_nonzero(chosen) < _FEWEST_FEATURES:
+            others = others[~chosen[others]]
+            chosen[others[: _FEWEST_FEATURES - np.count_nonzero(chosen)]] = True
         mask = np.flatnonzero(chosen)
         self._rows.mask[row, : mask.size] = mask
         self._rows.counts[row, k.FEATURES] = mask.size
@@ -247,8 +248,9 @@ class Colony:
         )
 
     def _grow(self) -> None:
-        self._named, self._parents = (np.append(one, _nobody(one.size)) for one in (self._named, self._parents))
-        rows, more = self._rows._asdict(), self._blank_rows(self.capacity)._asdict()
+        size = max(_FIRST_ROWS, self.capacity // 8)  # not double: every loop of a step passes over the free rows
+        self._named, self._parents = (np.append(one, _nobody(size)) for one in (self._named, self._parents))
+        rows, more = self._rows._asdict(), self._blank_rows(size)._asdict()
         self._rows = k.Rows(**{column: np.concatenate((rows[column], more[column])) for column in rows})
         self._work = _work(self.capacity, self._past.close.shape)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..core.types import BoolArray, FloatArray, IntArray
 from .colony_book import decide, fill
 from .colony_layout import (
@@ -167,6 +169,12 @@ def _judge(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work) -> None:
 
 
 @compiled
+def _power(one: float, top: float) -> float:
+    """e^(one - top); one of three is the top itself, and exp is dear."""
+    return 1.0 if one == top else math.exp(one - top)
+
+
+@compiled
 def _softmax(rows: Rows, past: Past, work: Work) -> None:
     """Probabilities of down, flat and up with the features at each row's slot; NaN where a weight is not finite."""
     counts, weights, features, mask, chance = rows.counts, rows.weights, past.features, rows.mask, work.chance
@@ -182,7 +190,7 @@ def _softmax(rows: Rows, past: Past, work: Work) -> None:
             flat += weights[row, FLAT, index] * value
             up += weights[row, UP, index] * value
         top = max(down, flat, up) if math.isfinite(down + flat + up) else math.nan
-        down, flat, up = math.exp(down - top), math.exp(flat - top), math.exp(up - top)
+        down, flat, up = _power(down, top), _power(flat, top), _power(up, top)
         total = down + flat + up
         chance[row, DOWN], chance[row, FLAT], chance[row, UP] = down / total, flat / total, up / total
 
@@ -214,16 +222,35 @@ def _descend(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work) -> None
 @compiled
 def _find_able(rows: Rows, past: Past, now: Now, work: Work) -> None:
     """Note the slot of this slice for each row that has all it needs of its pair."""
-    counts, mask, features, slots = rows.counts, rows.mask, past.features, work.slot
+    counts, mask, slots = rows.counts, rows.mask, work.slot
     slot = now.grid % rows.guessed_at.shape[1]
+    features = past.features[slot]
+    whole = _known(now, past.close[slot], past.volatility[slot], features)
     for row in range(counts.shape[0]):
         pair = counts[row, PAIR]
-        close, volatility = past.close[slot, pair], past.volatility[slot, pair]
-        able = counts[row, ALIVE] == 1 and counts[row, FAULTY] == 0 and now.fresh[pair]
-        able = able and math.isfinite(close) and close > 0.0 and math.isfinite(volatility) and volatility > 0.0
-        for place in range(counts[row, FEATURES]):
-            able = able and not math.isnan(features[slot, pair, mask[row, place]])
+        able = counts[row, ALIVE] == 1 and counts[row, FAULTY] == 0 and whole[pair] != UNKNOWN
+        if able and whole[pair] == IN_PART:
+            for place in range(counts[row, FEATURES]):
+                able = able and not math.isnan(features[pair, mask[row, place]])
         slots[row] = slot if able else NOWHERE
+
+
+UNKNOWN, IN_PART, WHOLE = range(3)
+
+
+@compiled
+def _known(now: Now, close: FloatArray, volatility: FloatArray, features: FloatArray) -> IntArray:
+    """What is known of each pair in this slice: nothing that helps, some features, or all that is asked for."""
+    known = np.full(close.shape[0], UNKNOWN)
+    for pair in range(close.shape[0]):
+        sound = now.fresh[pair] and math.isfinite(close[pair]) and close[pair] > 0.0
+        if not (sound and math.isfinite(volatility[pair]) and volatility[pair] > 0.0):
+            continue
+        known[pair] = WHOLE
+        for index in range(features.shape[1]):
+            if math.isnan(features[pair, index]):
+                known[pair] = IN_PART
+    return known
 
 
 @compiled

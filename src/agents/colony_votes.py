@@ -16,7 +16,7 @@ _SIDES = (Side.BUY, Side.SELL)
 _NOBODY = -1
 
 
-class SwarmIdea(msgspec.Struct, frozen=True):
+class SwarmIdea(msgspec.Struct, frozen=True, gc=False):
     """One side of one pair that enough distinct learners support.
 
     `score` in [0, 1]; `edge` the expected log return over `horizon` intervals before costs, negative for a sell

@@ -62,6 +62,8 @@ class ConsensusBoard:
 
     def act(self, snapshot: Snapshot) -> None:
         """Announce what a team agrees on; votes that are too old are forgotten."""
+        if not (self._new or self._votes or self._announced):
+            return
         for key in sorted(self._new):
             self._judge(key, snapshot)
         self._new.clear()

@@ -20,6 +20,9 @@ from .colony_votes import SwarmIdea
 
 _SXX, _SXY, _SYY, _WEIGHT = range(4)
 _SUMS = 4
+_SIDES = (Side.SELL, Side.BUY)
+_Opinion = tuple[int, Side, float, float, int]
+"""Place of a pair, side, score, edge, horizon."""
 _BLOCK = 256
 """Intervals that share a stream of noise: the layout of a derivation, not a tunable."""
 
@@ -60,32 +63,35 @@ class Control:
         An idea needs a score of at least `learners.entry_score` after `rank_warmup` predictions of the pair. Pairs
         without a bar, volatility or all features abstain.
         """
-        kept, learners, grid = self._kept, self._learners, snapshot.grid
-        targets, elapsed = _judge(
-            snapshot.fresh, snapshot.close, grid, self._horizons, kept["at"], kept["close"], kept["volatility"],
-            kept["said"], kept["sums"], kept["judged"], self._fade,
-        )  # fmt: skip
-        for place, since in enumerate(elapsed.tolist()):
-            if since:
-                slot = (grid - self._settings.horizons[place]) % kept["at"].size
-                self.learn(kept["features"][slot], targets[place], place, since)
-        slot = grid % kept["at"].size
-        features = kept["features"][slot]
-        sound = _look(
-            snapshot.fresh, snapshot.close, snapshot.volatility, snapshot.features, learners.feature_clip, features,
-            kept["close"][slot], kept["volatility"][slot],
-        )  # fmt: skip
-        said = self.predict(features, sound, grid)
-        kept["at"][slot], kept["said"][slot] = grid, said
-        return self._speak(said, snapshot)
+        speakers = (self.name,)
+        return [
+            SwarmIdea(pair, side, score, edge, horizon, speakers)
+            for pair, side, score, edge, horizon in self._opinions(snapshot)
+        ]
 
     def ideas(self, snapshot: Snapshot) -> list[Idea]:
         """`step` in the words of a book: the edge of a sell idea is what it says the price will fall by."""
-        pairs = snapshot.pairs
+        pairs, at, speakers = snapshot.pairs, snapshot.at, (self.name,)
         return [
-            Idea(pairs[one.pair_index], one.side, snapshot.at, one.score, one.learners, abs(one.edge), one.horizon)
-            for one in self.step(snapshot)
+            Idea(pairs[pair], side, at, score, speakers, abs(edge), horizon)
+            for pair, side, score, edge, horizon in self._opinions(snapshot)
         ]
+
+    def _opinions(self, snapshot: Snapshot) -> list[_Opinion]:
+        kept, grid = self._kept, snapshot.grid
+        targets, elapsed, sound = _watch(
+            snapshot.fresh, snapshot.close, snapshot.volatility, snapshot.features, grid, self._horizons,
+            self._learners.feature_clip, self._fade, kept["at"], kept["close"], kept["volatility"], kept["features"],
+            kept["said"], kept["sums"], kept["judged"],
+        )  # fmt: skip
+        at, features = kept["at"], kept["features"]
+        for place, since in enumerate(elapsed.tolist()):
+            if since:
+                self.learn(features[(grid - self._settings.horizons[place]) % at.size], targets[place], place, since)
+        slot = grid % at.size
+        said = self.predict(features[slot], sound, grid)
+        at[slot], kept["said"][slot] = grid, said
+        return self._speak(said, snapshot)
 
     def predict(self, features: FloatArray, sound: BoolArray, grid: int) -> FloatArray:
         """Expected moves in volatilities, (pairs, horizons); NaN where `sound` is False or nothing is known yet."""
@@ -96,19 +102,15 @@ class Control:
         on, `target` (pairs,) in volatilities, NaN for none.
         """
 
-    def _speak(self, said: FloatArray, snapshot: Snapshot) -> list[SwarmIdea]:
-        kept, learners = self._kept, self._learners
-        trusts = np.array([self.trust(place, horizon) for place, horizon in enumerate(self._settings.horizons)])
+    def _speak(self, said: FloatArray, snapshot: Snapshot) -> list[_Opinion]:
+        kept, learners, horizons = self._kept, self._learners, self._settings.horizons
+        trusts = np.array([self.trust(place, horizon) for place, horizon in enumerate(horizons)])
         place, score, edge = _chosen(
             kept["ranks"], kept["ranked"], said, snapshot.volatility, self._horizons, trusts, learners.rank_warmup,
             learners.entry_score,
         )  # fmt: skip
-        horizons, speakers = self._settings.horizons, (self.name,)
-        sides = (Side.SELL, Side.BUY)
         return [
-            SwarmIdea(
-                pair, sides[said.item(pair, best) > 0.0], score.item(pair), edge.item(pair), horizons[best], speakers
-            )
+            (pair, _SIDES[said.item(pair, best) > 0.0], score.item(pair), edge.item(pair), horizons[best])
             for pair, best in enumerate(place.tolist())
             if best >= 0
         ]
@@ -159,7 +161,8 @@ class PooledRidge(Control):
         Without the learners' t-test: what all pairs have in common is too weak for it at these lengths, and a rival
         that never speaks is no rival.
         """
-        sxx, sxy = self._kept["sums"][place][[_SXX, _SXY]].tolist()
+        sums = self._kept["sums"]
+        sxx, sxy = sums.item(place, _SXX), sums.item(place, _SXY)
         return min(1.0, max(0.0, sxy / sxx)) if sxx > 0.0 else 0.0
 
     def learn(self, features: FloatArray, target: FloatArray, place: int, elapsed: int) -> None:
@@ -194,7 +197,7 @@ class NoiseLearner(Control):
             shape = (_BLOCK, sound.size, len(self._settings.horizons))
             self._drawn = generator_for(self._seed, f"{self.name}:{block}").standard_normal(shape)
             self._block = block
-        return np.where(sound[:, None], self._drawn[row], np.nan)
+        return np.asarray(_masked(self._drawn, row, sound))
 
 
 def ridge(moments: FloatArray, products: FloatArray, penalty: float) -> FloatArray:
@@ -224,6 +227,23 @@ def _solved(moments: FloatArray, products: FloatArray, penalty: float) -> FloatA
             found[row] -= low[index, row] * found[index]
         found[row] /= low[row, row]
     return found
+
+
+@compiled
+def _watch(
+    fresh: BoolArray, close: FloatArray, volatility: FloatArray, features: FloatArray, grid: int, horizons: IntArray,
+    clip: float, memory: float, at: IntArray, kept_close: FloatArray, kept_volatility: FloatArray,
+    kept_features: FloatArray, said: FloatArray, sums: FloatArray, judged: IntArray,
+) -> tuple[FloatArray, IntArray, BoolArray]:  # fmt: skip
+    """`_judge` what is due, then `_look`, in one call."""
+    targets, elapsed = _judge(
+        fresh, close, grid, horizons, at, kept_close, kept_volatility, said, sums, judged, memory,
+    )  # fmt: skip
+    slot = grid % at.size
+    sound = _look(
+        fresh, close, volatility, features, clip, kept_features[slot], kept_close[slot], kept_volatility[slot]
+    )
+    return targets, elapsed, sound
 
 
 @compiled
@@ -361,4 +381,14 @@ def _products(features: FloatArray, sound: BoolArray, weights: FloatArray) -> Fl
                 for index in range(features.shape[1]):
                     total += features[pair, index] * weights[place, index]
                 result[pair, place] = total
+    return result
+
+
+@compiled
+def _masked(drawn: FloatArray, row: int, sound: BoolArray) -> FloatArray:
+    """A row of what was drawn, NaN where a pair is not `sound`."""
+    result: FloatArray = drawn[row].copy()
+    for pair in range(sound.size):
+        if not sound[pair]:
+            result[pair] = math.nan
     return result

@@ -9,7 +9,7 @@ from ..core.market import MOAT_COLUMNS
 from ..core.messages import MarketData, Message, MoatData
 from ..core.moats import MOATS
 from ..core.ports import Handler
-from ..core.types import BoolArray, Pair, Snapshot
+from ..core.types import BoolArray, MoatView, Pair, Snapshot
 
 
 class Heard:
@@ -39,24 +39,28 @@ class HeardMoats:
     def __init__(self) -> None:
         self.last: dict[str, int] = {}
         self.count: dict[str, int] = {}
+        self._looked: tuple[MoatView | None, list[int]] = (None, [])  # mostly nothing is new for many slices
 
     def on_moat_data(self, message: Message) -> None:
         """Remember that the moat was heard."""
         if isinstance(message, MoatData):
             self.last[message.moat] = max(message.at, self.last.get(message.moat, message.at))
             self.count[message.moat] = self.count.get(message.moat, 0) + 1
+            self._looked = (None, [])
 
     def missing(self, snapshot: Snapshot) -> list[int]:
         """The columns of moats that have a value, though their newest message was not heard."""
         moats = snapshot.moats
         if moats is None:
             return []
-        unheard = [
-            column
-            for column, (name, news) in enumerate(zip(MOATS, moats.news_at, strict=True))
-            if news is not None and self.last.get(name, -1) < news
-        ]
-        return [column for column in unheard if moats.values[:, column].any()]
+        if moats is not self._looked[0]:
+            unheard = [
+                column
+                for column, (name, news) in enumerate(zip(MOATS, moats.news_at, strict=True))
+                if news is not None and self.last.get(name, -1) < news
+            ]
+            self._looked = (moats, [column for column in unheard if moats.values[:, column].any()])
+        return self._looked[1]
 
     def without_missing(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot with 0 in the columns of moats that were not heard; itself where all were."""

@@ -115,7 +115,7 @@ class MarketMiners:
         bars, at = snapshot.bars, snapshot.at
         if bars is None:
             return
-        indicators, publish = snapshot.indicators, self._model.bus.publish
+        indicators, publish, simulated = snapshot.indicators, self._model.bus.publish, snapshot.simulated
         columns = (
             snapshot.close, bars.high, bars.low, indicators[:, _RSI], indicators[:, _ATR], snapshot.features[:, _MOM]
         )  # fmt: skip
@@ -128,7 +128,6 @@ class MarketMiners:
             if not math.isfinite(sum(row)):
                 miner.act(snapshot)
                 continue
-            features = {"RSI": rsi, "ATR": atr, "MOM": momentum}
             message = miner.told = MarketData(
                 source=miner.name,
                 at=at,
@@ -137,8 +136,8 @@ class MarketMiners:
                 close=close,
                 high=high,
                 low=low,
-                features=features,
-                simulated=snapshot.simulated,
+                features={"RSI": rsi, "ATR": atr, "MOM": momentum},
+                simulated=simulated,
             )
             publish(miner.channel, message)
 

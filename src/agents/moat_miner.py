@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ..core.config import Moats
 from ..core.messages import Message, MoatData
 from ..core.moats import CODE, CORPORATE, GOVERNMENT, LOGISTICS, MOATS, SPEAKING, standing
-from ..core.types import Decision, MoatStanding, Pair, Snapshot, Status
+from ..core.types import Decision, MoatStanding, MoatView, Pair, Snapshot, Status
 from .data_engineer import DataEngineerBase, Reading
 from .world import World
 
@@ -31,12 +31,16 @@ class MoatMiner(DataEngineerBase):
         self._strength = moats.board.strength
         self._standing: MoatStanding | None = None
         self._status = Status.NO_DATA
+        self._seen: MoatView | None = None
 
     def act(self, snapshot: Snapshot) -> None:
-        """Note a status that is no data, then publish what is new."""
-        if snapshot.moats is not None:
-            self._follow(snapshot.moats.statuses[self.column], snapshot.at)
-            super().act(snapshot)
+        """Note a status that is no data, then publish what is new; a view of the moats seen before says neither."""
+        view = snapshot.moats
+        if view is None or view is self._seen:
+            return
+        self._seen = view
+        self._follow(view.statuses[self.column], snapshot.at)
+        super().act(snapshot)
 
     def _follow(self, status: Status, at: int) -> None:
         """An abstention, once each time the moat falls silent, with the reason; it is born without data."""

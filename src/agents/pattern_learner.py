@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -15,7 +15,7 @@ from ..core.lines import ENGINE
 from ..core.market import FEATURE_INDEX, FEATURES
 from ..core.messages import Control, Message, MycelialIdea
 from ..core.moats import MOATS
-from ..core.model import MycelialAgent, MycelialModel, short
+from ..core.model import Links, MycelialAgent, MycelialModel, short
 from ..core.types import CommandKind, Decision, Pair, Scalar, Side, Snapshot
 from . import colony_layout as k
 from .colony import Colony, ColonyState, SwarmIdea
@@ -85,7 +85,7 @@ class LearnerCollective:
             world.model.bus.subscribe(pattern, self._moats.on_moat_data, self.name)
         self._archive = PatternArchive(world, colony)
         self._teams = TeamArchive(world, colony, self._archive)
-        self._society = Society(world, colony, self._edges_now, self._succeed)
+        self._society = Society(world, colony, world.model.edges, self._succeed)
         world.society = self._society
         world.model.bus.subscribe("pattern-narrative", self._archive.on_narrative, self.name)
         world.model.bus.subscribe("pattern-validation-result", self._archive.on_result, self.name)
@@ -117,14 +117,13 @@ class LearnerCollective:
             yield self._bear(name, pair, horizon.name, HOMES[0])
 
     def lay_network(self) -> None:
-        """Lay the network anew; it depends on who lives, not on the order of births."""
-        learners = sorted(self._learners(), key=lambda one: one.name)
-        self._model.connect([one.name for one in learners], _edges(learners, self._world.settings.sharing))
+        """Lay the network anew when it is looked at next; it depends on who lives, not on the order of births."""
+        self._model.connect(self._draw)
         self._society.network_changed()
 
-    def _edges_now(self) -> Iterable[tuple[str, str]]:
-        edges: Iterable[tuple[str, str]] = self._model.topology.G.edges
-        return edges
+    def _draw(self) -> Links:
+        learners = sorted(self._learners(), key=lambda one: one.name)
+        return [one.name for one in learners], _edges(learners, self._world.settings.sharing)
 
     def _learners(self) -> list[PatternLearner]:
         return [agent for agent in self._model.members() if isinstance(agent, PatternLearner)]
@@ -197,7 +196,7 @@ class LearnerCollective:
             at=snapshot.at,
             known_at=snapshot.at,
             pair=self._pairs[idea.pair_index],
-            price=float(snapshot.close[idea.pair_index]),
+            price=snapshot.close.item(idea.pair_index),
             side=idea.side,
             score=idea.score,
             edge=idea.edge if idea.side is Side.BUY else -idea.edge,

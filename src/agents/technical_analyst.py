@@ -57,6 +57,7 @@ class AnalystTeams:
         self._pairs = world.pairs
         self._heard = Heard(world.pairs)
         self._members = [[f"analyst-{pair}-{team}" for team in range(1, TEAM + 1)] for pair in world.pairs]
+        self._channels = [f"baseline-trade-ideas:{pair}" for pair in world.pairs]
         self._living = np.zeros((len(world.pairs), TEAM), dtype=np.int64)
         self._manned = self._living.any(axis=1)  # the pairs that have an analyst
         self._rules = np.array(rules_of(world.settings.analysts))
@@ -79,10 +80,10 @@ class AnalystTeams:
         sides, confidences, reasons = signals(snapshot.indicators, snapshot.close, heard, _COLUMNS, _ATR, self._rules)
         sides *= self._living
         self._watch.look(self._living, heard, sides, reasons, confidences)
-        said = zip(sides.tolist(), confidences.tolist(), reasons.tolist(), strict=True)
-        for index, (own, *why) in enumerate(said):
+        said = sides.tolist(), confidences.tolist(), reasons.tolist()
+        for index, (own, sure, why) in enumerate(zip(*said, strict=True)):
             if any(own):
-                self._publish(index, snapshot, own, *why)
+                self._publish(index, snapshot, own, sure, why)
 
     def silence(self, pair: Pair, team_id: int) -> None:
         """Count this analyst's signals no more: it left."""
@@ -92,25 +93,23 @@ class AnalystTeams:
     def _publish(
         self, index: int, snapshot: Snapshot, sides: list[int], confidences: list[float], reasons: list[int]
     ) -> None:
+        said, at = zip(self._members[index], sides, confidences, reasons, strict=True), snapshot.at
         votes = tuple(
             [
                 Vote(name, Side.BUY if side > 0 else Side.SELL, confidence, SIGNALS[reason])
-                for name, side, confidence, reason in zip(
-                    self._members[index], sides, confidences, reasons, strict=True
-                )
+                for name, side, confidence, reason in said
                 if side
             ]
         )
-        pair = self._pairs[index]
         idea = BaselineIdea(
             source=votes[0].voter,
-            at=snapshot.at,
-            known_at=snapshot.at,
-            pair=pair,
+            at=at,
+            known_at=at,
+            pair=self._pairs[index],
             price=snapshot.close.item(index),
             votes=votes,
         )
-        self._model.bus.publish(f"baseline-trade-ideas:{pair}", idea)
+        self._model.bus.publish(self._channels[index], idea)
 
 
 @numba.njit(cache=True)

@@ -50,15 +50,17 @@ class Trader(MycelialAgent):
         for pair in sorted(self._new):
             self._match(pair, snapshot)
         self._new.clear()
-        for held in (self._baseline, self._mycelial):
-            for pair in [p for p, idea in held.items() if snapshot.at - idea.at > self._rules.window_ms]:
-                del held[pair]
-        if len(self._heard) > len(self._baseline) + len(self._mycelial):
-            self._heard = {(stream, pair): said for (stream, pair), said in self._heard.items()
-                           if pair in self._ideas(stream)}  # fmt: skip
+        oldest = snapshot.at - self._rules.window_ms
+        for stream, held in ((Stream.BASELINE, self._baseline), (Stream.MYCELIAL, self._mycelial)):
+            for pair in [pair for pair, idea in held.items() if idea.at < oldest]:
+                self._forget(stream, pair)
 
     def _ideas(self, stream: Stream) -> dict[Pair, Idea]:
         return self._baseline if stream is Stream.BASELINE else self._mycelial
+
+    def _forget(self, stream: Stream, pair: Pair) -> None:
+        del self._ideas(stream)[pair]
+        self._heard.pop((stream, pair), None)
 
     def _on_baseline(self, message: Message) -> None:
         if isinstance(message, BaselineIdea):
@@ -69,9 +71,10 @@ class Trader(MycelialAgent):
             self._hear_idea(Stream.MYCELIAL, message)
 
     def _hear_idea(self, stream: Stream, message: BaselineIdea | MycelialIdea) -> None:
-        if not plausible(message, self.model.now_ms(), self._rules):
+        rules = self._rules
+        if not plausible(message, self.model.now_ms(), rules):
             self._drop(message)
-        elif (idea := idea_of(message, self._rules)) is not None:
+        elif (idea := idea_of(message, rules)) is not None:
             self._keep(stream, idea, Heard(self.model.bus.origin(), message))
 
     def _drop(self, message: Message) -> None:
@@ -79,12 +82,13 @@ class Trader(MycelialAgent):
         self.model.note(Decision(at, "refusal", reason="implausible_idea", source=source))
 
     def _keep(self, stream: Stream, idea: Idea, said: Heard) -> None:
-        self._ideas(stream)[idea.pair] = idea
-        self._heard[stream, idea.pair] = said
-        self._new.add(idea.pair)
-        self.model.heard(stream, idea)
-        if idea.side is Side.SELL and idea.pair in self.model.account.held:
-            self._trace(idea.pair, (said,))
+        pair, model = idea.pair, self.model
+        self._ideas(stream)[pair] = idea
+        self._heard[stream, pair] = said
+        self._new.add(pair)
+        model.heard(stream, idea)
+        if idea.side is Side.SELL and pair in model.account.held:
+            self._trace(pair, (said,))
 
     def _trace(self, pair: Pair, heard: tuple[Heard, ...], advice: str = "") -> None:
         """Leave the messages behind a meeting, or behind the wish to leave a position, for the record."""
@@ -106,7 +110,8 @@ class Trader(MycelialAgent):
         said = "" if advice is None else advice.action.value
         if baseline.side is mycelial.side and (mycelial.side is Side.BUY or pair in self.model.account.held):
             self._trace(pair, (self._heard[Stream.BASELINE, pair], self._heard[Stream.MYCELIAL, pair]), said)
-        del self._baseline[pair], self._mycelial[pair]
+        self._forget(Stream.BASELINE, pair)
+        self._forget(Stream.MYCELIAL, pair)
         self.say("synthesized-trade-log", self._meeting(baseline, mycelial, snapshot, advice))
 
     def _advice(self, baseline: Idea, mycelial: Idea, snapshot: Snapshot) -> Recommendation | None:

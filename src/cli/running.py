@@ -133,6 +133,23 @@ def import_data(
     command.import_data(source, venue, timeframe, pair, data, json)
 
 
+@app.command("download-data")
+def download_data(
+    pairs: Annotated[str, typer.Option("--pairs", help="BTC/USD,ETH/USD.")],
+    timeframes: Annotated[str, typer.Option("--timeframes", help="Bar lengths, for instance 5m,1h.")] = "1h",
+    timerange: Timerange = None,
+    data: Data = None,
+    config: ConfigFile = None,
+    env: Env = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """Kraken's history into the data folder; run it again to go on where it ended."""
+    from ..commands import download as command
+
+    command.run(pairs, timeframes, timerange, data, config, env, tuple(sets or ()), json)
+
+
 @app.command("show-config")
 def show_config(
     origin: Annotated[bool, typer.Option("--origin", help="Say where each value came from.")] = False,

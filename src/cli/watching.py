@@ -9,6 +9,8 @@ import typer
 
 from .arguments import ConfigFile, Env, Json, Pairs, RunName, Sets, State, app
 
+OnePair = Annotated[str | None, typer.Option("--pair", help="Of this pair only; default: everything.")]
+
 
 @app.command()
 def why(
@@ -35,6 +37,39 @@ def why_not(
     from ..commands import why as command
 
     command.why_not(pair, at, run, state, json)
+
+
+@app.command()
+def history(
+    symbol: Annotated[str, typer.Argument(help="BASE/QUOTE")],
+    hours: Annotated[float, typer.Option("--hours", help="Before the end of the record.")] = 24.0,
+    run: RunName = None,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Decisions, orders and results of a symbol."""
+    from ..commands import history as command
+
+    command.run(symbol, hours, run, state, json)
+
+
+@app.command()
+def policies(
+    policy: Annotated[str | None, typer.Argument(help="With a state: change this one in the running process.")] = None,
+    to: Annotated[str | None, typer.Argument(metavar="off|shadow|on", help="Its new state.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why it is changed.")] = None,
+    run: RunName = None,
+    state: State = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """The supervisor's policies: states, what each recommended, what was done; or one of them changed."""
+    from ..commands import policies as command
+
+    if policy is None:
+        command.show(run, state, tuple(sets or ()), json)
+    else:
+        command.change(policy, to, reason, state, json)
 
 
 @app.command()
@@ -82,19 +117,30 @@ def status(state: State = None, json: Json = False) -> None:
 
 
 @app.command()
-def halt(reason: Annotated[str, typer.Argument(help="Why.")], state: State = None, json: Json = False) -> None:
-    """No new entries from the next slice on; exits and marks go on."""
+def halt(
+    reason: Annotated[str, typer.Argument(help="Why.")],
+    pair: OnePair = None,
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Exits go on, entries do not.")] = False,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Nothing leaves from now on but stops and what you ask for to get out, until `resume`."""
     from ..commands import control as command
 
-    command.ask(state, "halt", json, reason=reason)
+    command.ask(state, "halt", json, reason=reason, pair=pair, reduce_only=reduce_only)
 
 
 @app.command()
-def resume(reason: Annotated[str, typer.Argument(help="Why.")], state: State = None, json: Json = False) -> None:
-    """Clear a halt."""
+def resume(
+    reason: Annotated[str, typer.Argument(help="Why.")],
+    pair: OnePair = None,
+    state: State = None,
+    json: Json = False,
+) -> None:
+    """Clear a halt: of everything, the file HALT included, or of one pair."""
     from ..commands import control as command
 
-    command.ask(state, "resume", json, reason=reason)
+    command.ask(state, "resume", json, reason=reason, pair=pair)
 
 
 @app.command()

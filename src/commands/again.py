@@ -65,6 +65,7 @@ class Job(msgspec.Struct, frozen=True):
     config: str | None = None
     env: str | None = None
     sets: list[str] = []
+    withheld: dict[str, str] = {}
 
 
 def settings_of(job: Job) -> Settings:
@@ -139,6 +140,7 @@ def _reports(engine: Engine, source: Source, job: Job) -> Iterator[tuple[Slice, 
     commands = by_slice((at, command) for at, command in job.commands if command.source not in OWN_SOURCES)
     outside = [(o.at, Foreign(o.channel, o.producer, o.message, o.epoch, o.seq)) for o in job.foreign]
     foreign, down = by_slice(outside), frozenset(job.down)
+    engine.outbound.withheld = job.withheld
     for slice_ in source.after(None):
         if slice_.at > job.until:
             return

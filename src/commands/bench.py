@@ -36,6 +36,8 @@ from ..services.writer import Writer
 from ..wiring import Plan, build
 from . import common, workers
 from .arms import Arm, walk_arms
+from .bench_cycle import cycle
+from .bench_ticks import BenchStream
 
 SEED = 7
 """Of the houses and colonies that are measured; part of the instrument, as is their market."""
@@ -82,6 +84,8 @@ def parts_of(settings: Settings, stack: ExitStack) -> bench.Parts:
         rule_walk=lambda history, stake, folder: rule_walk(settings, history, stake, folder),
         sweep_extra_mb=_sweep_extra_mb,
         runs=_runs,
+        cycle=lambda positions: cycle(settings, positions),
+        stream=lambda url, pairs: BenchStream(settings, url, pairs, Timer()),
         peers=Path(folder) if (folder := os.environ.get(PEERS)) else None,
     )
 

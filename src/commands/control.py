@@ -55,7 +55,22 @@ def _discovery(value: Mapping[str, Any]) -> str:
     return ", ".join(told) or "-"
 
 
-_SHORT: Mapping[str, Callable[[Any], str]] = {"moats": _moats, "discovery": _discovery}
+def _standing(value: Mapping[str, Any]) -> str:
+    return ", ".join(f"{scope} {one['state']}: {one['reason']}" for scope, one in value.items()) or "-"
+
+
+def _limits(value: Mapping[str, Any]) -> str:
+    """What is used up at all; the object has every limit."""
+    used = {name: one for name, one in value.items() if one["used"] not in (None, "0")}
+    return ", ".join(f"{name} {one['used']} of {one['limit']}" for name, one in used.items()) or "-"
+
+
+_SHORT: Mapping[str, Callable[[Any], str]] = {
+    "moats": _moats,
+    "discovery": _discovery,
+    "standing": _standing,
+    "limits": _limits,
+}
 """How people read what is long; the object has it all."""
 
 

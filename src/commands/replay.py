@@ -85,6 +85,7 @@ def _job(run: RecordedRun, options: ReplayOptions) -> Job:
         commands=run.commands,
         foreign=[Outside(at, f.channel, f.producer, f.message, f.epoch, f.seq) for at, f in run.foreign],  # type: ignore[arg-type]
         down=sorted(run.down),
+        withheld=run.withheld,
         until=run.until,
         data=given.data,
         folder=_folder(run, options),

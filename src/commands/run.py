@@ -17,7 +17,8 @@ from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
 from ..backtesting.series import Series
 from ..connectors.control import ControlServer
-from ..connectors.recorded_run import BUS_DOWN, foreign_of
+from ..connectors.halt_file import HaltFile
+from ..connectors.recorded_run import BUS_DOWN, foreign_of, withheld_of
 from ..connectors.sqlite_ledger import LedgerReader, SqliteSink
 from ..connectors.state_folder import StateFolder
 from ..core import checkpoint, records
@@ -29,6 +30,7 @@ from ..core.ports import Row
 from ..core.traces import census_row
 from ..core.types import Command, CommandKind, Slice, Trade
 from ..services.commands import command_handlers
+from ..services.kill_switch import KillSwitch
 from ..services.recovery import Recorded, catch_up
 from ..services.runner import Pace, Runner
 from ..services.writer import Writer
@@ -56,10 +58,11 @@ class Remembered(msgspec.Struct, frozen=True):
 
 def run(options: ProcessOptions) -> None:
     """Run until the feed ends, `mycelial stop`, Ctrl-C or SIGTERM; then print the result."""
-    settings = common.settings(options.config, options.env, options.sets).settings
+    loaded = common.settings(options.config, options.env, options.sets)
+    settings = loaded.settings
     mode = options.mode or settings.run.mode
     if mode == "live":
-        live.refuse(settings, common.RUNS)
+        live.refuse(settings, loaded.origin, common.RUNS)
     if mode in _REFUSED_MODES:
         raise UsageError(_REFUSED_MODES[mode])
     if mode != "paper":
@@ -113,18 +116,20 @@ class _Session:
         slices = self._recover()
         recorder = Recorder()
         series = Series(self._settings.statistics.kept_intervals)
+        switch = self._arm()
         board = Board(house, self._ledger, series, mode, self._source, self._bus_url)
+        board.switch = switch
         pace = Pace(speed, timer, self._source.history_ends)
         progress = self._stack.enter_context(
             Progress(house.engine, timer, None, self._source.feed.simulated, self._options.json)
         )
         progress.paced_from = self._source.history_ends
-        observers = (recorder.take, series.take, board, Inputs(self._ledger), progress)
+        observers = (recorder.take, series.take, board, Inputs(self._ledger), progress, switch.observe)
         runner = Runner(house.engine, self._ledger, timer, pace, observers, self._settings.ledger.checkpoint_seconds)
-        self._open_socket(runner, board)
+        self._open_socket(runner, board, switch)
         digest = SliceDigest(self._source.pairs, self._source.interval_ms)
         started = timer.seconds()
-        with _signals(runner):
+        with _signals(runner, switch):
             runner.run(digested(slices, digest))
         self._ledger.append([census_row(house.clock.now_ms(), self._run_id, members(house.world))], durable=True)
         return result_of(house, recorder, self._run_id, mode, timer.seconds() - started, digest.hexdigest(), series)
@@ -152,12 +157,28 @@ class _Session:
             common.say(f"halted: {engine.halted}; `mycelial resume REASON` lifts it")
         return slices
 
-    def _open_socket(self, runner: Runner, board: Board) -> None:
+    def _arm(self) -> KillSwitch:
+        """From here on nothing is sent without asking the kill switch."""
+        engine = self._house.engine
+        switch = KillSwitch(engine.standing, HaltFile(self._folder.path), engine.inbox.put, common.say)
+        engine.outbound.guard = switch
+        switch.start(self._timer, self._settings.limits.switch_poll_seconds)
+        self._stack.callback(switch.close)
+        return switch
+
+    def _open_socket(self, runner: Runner, board: Board, switch: KillSwitch) -> None:
         def record(command: Command) -> None:
+            switch.foresee(command)
             row = records.row(self._house.clock.now_ms(), "asked", command.id, command)
-            self._ledger.append([row], durable=True).wait()
+            try:
+                self._ledger.append([row], durable=True).wait()
+            except LedgerError:
+                if not switch.without_ledger(command):
+                    raise
 
         def put(command: Command) -> None:
+            if command.kind is CommandKind.RESUME:
+                switch.clear(command.pair)
             self._house.engine.inbox.put(command)
             if command.kind is CommandKind.STOP:
                 runner.stop.set()
@@ -196,6 +217,7 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any], given: R
             commands,
             tuple((row.at, foreign_of(row.body)) for row in reader.rows("foreign")),
             frozenset(row.at for row in reader.rows("decisions", since) if BUS_DOWN in row.body),
+            withheld_of(reader.rows("order", since), reader.rows("decisions", since)),
         ),
         pending=tuple(c for c in asked if c.id not in done and c.kind is not CommandKind.STOP),
     )
@@ -224,13 +246,17 @@ def _refuse_changed(reader: LedgerReader, given: Row) -> None:
 
 
 @contextmanager
-def _signals(runner: Runner) -> Iterator[None]:
-    """Ctrl-C and SIGTERM drain instead of tearing down."""
+def _signals(runner: Runner, switch: KillSwitch) -> Iterator[None]:
+    """Ctrl-C and SIGTERM drain instead of tearing down; SIGUSR1 throws the kill switch."""
 
     def drain(number: int, frame: object) -> None:
         runner.stop.set()
 
-    before = {number: signal.signal(number, drain) for number in (signal.SIGINT, signal.SIGTERM)}
+    def halt(number: int, frame: object) -> None:
+        switch.pull("SIGUSR1")
+
+    handlers = {signal.SIGINT: drain, signal.SIGTERM: drain, signal.SIGUSR1: halt}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

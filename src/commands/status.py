@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from ..backtesting.series import Series
 from ..core import records
 from ..core.engine import Report
 from ..core.timeframes import HOUR_MS
+from ..services.kill_switch import KillSwitch
+from ..services.limits_shown import shown_limits
 from ..services.writer import Writer
 from ..wiring import House
 from .feeds import Source
@@ -39,6 +42,7 @@ class Board:
             "pid": os.getpid(),
         }
         self._latest: Report | None = None
+        self.switch: KillSwitch | None = None
         self._census, self._population = house.model.census(), -1
 
     def __call__(self, report: Report) -> None:
@@ -62,6 +66,31 @@ class Board:
             self._found = (at // HOUR_MS, found)
         moats = findings.moats(self._series.view, settings.moats.board.strength)
         return {"moats": moats, "synthesis": findings.synthesis(moats), "discovery": found}
+
+    def _limits(self) -> dict[str, Any]:
+        """How much of each limit is left."""
+        house, report = self._house, self._latest
+        waiting = len(list(house.desk.broker.open_orders()))
+        equity = house.desk.portfolio.cash if report is None else report.equity
+        figures = (house.desk.portfolio.positions, waiting, equity, house.desk.peak_equity)
+        return dict(shown_limits(house.watch, house.settings.risk, *figures))
+
+    def _standing(self) -> dict[str, Any]:
+        """States in force by scope; what was thrown since the last slice counts."""
+        found: dict[str, Any] = dict(self._house.engine.standing.shown())
+        throw = None if self.switch is None else self.switch.thrown()
+        if throw is not None:
+            found["all"] = {"state": throw.level.value, "reason": throw.reason, "source": throw.source}
+        return found
+
+    def _risk(self) -> dict[str, Any]:
+        """Exposure, concentration, drawdown and tail losses of what is held; empty where there is no equity."""
+        desk = self._house.desk
+        if desk.equity <= 0:
+            return {}
+        values = {pair: held.amount * desk.mark_of(pair) for pair, held in dict(desk.portfolio.positions).items()}
+        found = self._house.supervisor.risk(values, desk.equity, desk.peak_equity)
+        return {name: _plain(value) for name, value in msgspec.structs.asdict(found).items()}
 
     def status(self) -> dict[str, Any]:
         """One object: what it is, where it stands, what is wrong."""
@@ -89,6 +118,8 @@ class Board:
             "deployments": house.world.figures.deployments(),
             "learning": house.world.figures.learning(),
             "lifecycle": dict(house.life.counts()),
+            "limits": self._limits(),
+            "standing": self._standing(),
             "haven": dict(house.world.figures.haven),
             "marked_at": {pair: records.stamp(at) for pair, at in dict(house.desk.marked_at).items()},
             "counts": dict(house.engine.counts),
@@ -97,6 +128,13 @@ class Board:
             "quarantined": dict(house.model.quarantined),
             "messages": dict(house.bus.counts()),
             "sources": [] if self._health is None else [msgspec.to_builtins(one) for one in self._health()],
+            "policies": dict(house.supervisor.states),
+            "risk": self._risk(),
             "memory": {"records": len(house.memory), "failure": house.memory.failure},
             "ledger": {"backlog": self._ledger.backlog, "failure": self._ledger.failure},
         }
+
+
+def _plain(value: Decimal | float | None) -> str | float | None:
+    """Ratios of money to eight places."""
+    return records.plain(round(value, 8)) if isinstance(value, Decimal) else value

@@ -18,6 +18,7 @@ from ..connectors.sqlite_ledger import SqliteSink
 from ..core import records
 from ..core.bus import LocalBus
 from ..core.clock import SimClock
+from ..core.config import Settings
 from ..core.engine import Engine
 from ..core.history import HistoryFeed
 from ..core.portfolio import floor_amount, money
@@ -65,7 +66,7 @@ class Walk(msgspec.Struct, frozen=True):
 
 def stressed(walk: Walk, seed: int, alter: Callable[[House], None] | None = None) -> Stressed:
     """Walk it by the code that trades, with a ledger in a temporary file; `alter` may break the house beforehand."""
-    world, settings = walk.world, walk.world.settings
+    world, settings = walk.world, _for_the_hand(walk.world.settings)
     clock, history = SimClock(), walk.world.history
     with tempfile.TemporaryDirectory(prefix="mycelial-stress-") as place, closing(LocalBus(clock, settings.bus)) as bus:
         path = Path(place) / "ledger.sqlite"
@@ -84,6 +85,12 @@ def stressed(walk: Walk, seed: int, alter: Callable[[House], None] | None = None
             witness.close()
         _judge_the_end(watch, path, (rss_mb() or 0.0) - before, settings.stress.max_growth_mb, clock.now_ms())
     return _came_to(walk, house, watch)
+
+
+def _for_the_hand(settings: Settings) -> Settings:
+    """The hand is an automaton, so that the limit of an automaton holds for it, and not that of a person."""
+    limits = settings.limits.model_copy(update={"max_manual_orders_day": settings.limits.max_orders_day})
+    return settings.model_copy(update={"limits": limits})
 
 
 def _walk(house: House, world: World, watch: Watch) -> None:

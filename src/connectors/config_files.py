@@ -30,7 +30,7 @@ PREFIX = "MYCELIAL__"
 
 # What `config_sha256` leaves out: where the process listens and what nobody may see. Paths, mode and seed are
 # arguments of the command line and no settings at all.
-NOT_HASHED = ("bus.port", "bus.control_secret")
+NOT_HASHED = ("bus.port", "bus.control_secret", "kraken.key_file")
 SECRET_WORDS = ("secret", "token", "key", "password")
 
 _FILE, _OVERLAY, _ENVIRON, _SET = range(4)

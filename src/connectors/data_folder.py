@@ -89,7 +89,7 @@ def list_data(data_dir: Path) -> DataListing:
         raise NotFound(f"{data_dir}: no such folder; give --data, or import-data into it")
     bars, observations, unknown = [], [], []
     for path in sorted(path for path in data_dir.rglob("*") if path.is_file()):
-        if path.relative_to(data_dir).parts[0] == "observations":
+        if path.relative_to(data_dir).parts[0] in ("observations", "trades"):
             continue
         found = _bar_file(path, data_dir)
         if isinstance(found, BarFile):

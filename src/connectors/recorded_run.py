@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -19,15 +20,19 @@ BUS_DOWN = b'"kind":"bus_down"'
 """How the record names a slice without a bus; a quotation mark inside a reason is escaped, so this is no reason."""
 
 
-_KINDS = (inputs.GIVEN, "decisions", "command", "foreign")
+WITHHELD = b'"state":"withheld"'
+_KEPT_BACK = b'"reason":"kill_switch"'
+"""How the record names orders that were approved and never left: by what became of them, and why."""
+
+_KINDS = (inputs.GIVEN, "decisions", "command", "foreign", "order")
 
 
 class RecordedRun(msgspec.Struct, frozen=True):
     """What a run was told, what it saw and what it decided, by slice (UTC ms).
 
     `lines` as they stand in the record, `bars` the fingerprints of all pairs in their order, `said` those of the
-    observations. `conditions`: under how many different ones it was made; `given` are the newest. `until`: the last
-    slice that is durable.
+    observations. `conditions`: under how many different ones it was made; `given` are the newest. `withheld`: orders
+    that the kill switch kept back, and why. `until`: the last slice that is durable.
     """
 
     path: Path
@@ -39,6 +44,7 @@ class RecordedRun(msgspec.Struct, frozen=True):
     commands: list[tuple[int, Command]]
     foreign: list[tuple[int, Foreign]]
     down: frozenset[int]
+    withheld: dict[str, str]
     until: int
 
 
@@ -84,8 +90,19 @@ def _run(path: Path, rows: dict[str, list[StoredRow]], until: int) -> RecordedRu
         commands=[(row.at, _decoded(path, row, Command)) for row in rows["command"]],
         foreign=[(row.at, foreign_of(row.body)) for row in rows["foreign"]],
         down=frozenset(row.at for row in rows["decisions"] if BUS_DOWN in row.body),
+        withheld=withheld_of(rows["order"], rows["decisions"]),
         until=until,
     )
+
+
+def withheld_of(orders: Iterable[StoredRow], decisions: Iterable[StoredRow]) -> dict[str, str]:
+    """Orders that the kill switch kept back, by id, and why as far as that was written down."""
+    kept = {msgspec.json.decode(row.body)["id"]: "withheld" for row in orders if WITHHELD in row.body}
+    for row in decisions:
+        if _KEPT_BACK in row.body:
+            lines = msgspec.json.decode(row.body)["lines"]
+            kept |= {line["order"]: line["value"] for line in lines if line.get("reason") == "kill_switch"}
+    return kept
 
 
 def _seen(path: Path, rows: list[StoredRow]) -> tuple[dict[int, str], dict[int, list[str]]]:

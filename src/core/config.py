@@ -13,6 +13,8 @@ from pydantic import Field, model_validator
 
 from .config_base import Count, Money, MoneyRatio, NotNegative, Positive, Ratio, Section
 from .config_evidence import GateSettings, ValidationSettings
+from .config_execution import Execution
+from .config_limits import LimitSettings
 from .config_moats import (
     CalendarSettings,
     Company,
@@ -33,6 +35,7 @@ from .config_moats import (
     Repository,
     SimulatedMoats,
 )
+from .config_policies import Policies
 from .config_stress import StressSettings
 from .config_swarm import (
     BuilderSettings,
@@ -52,16 +55,17 @@ from .config_swarm import (
     Research,
     Sharing,
 )
+from .config_venues import KrakenSettings
 
 __all__ = [
-    "Account", "Agents", "AnalystTeam", "Analysts", "BuilderSettings", "BusSettings", "CalendarSettings",
-    "Company", "Consensus", "Controls", "Costs", "DailyPricesSettings", "EdgarSettings", "Evolution", "Exchange",
+    "Account", "Agents", "AnalystTeam", "Analysts", "BuilderSettings", "BusSettings", "CalendarSettings", "Company",
+    "Consensus", "Controls", "Costs", "DailyPricesSettings", "EdgarSettings", "Evolution", "Exchange", "Execution",
     "ExplorerMoat", "ExplorerTeam", "FederalRegisterSettings", "GateSettings", "GithubSettings", "Haven", "Horizon",
-    "Indicators", "Instigators", "LearnerMoat", "Learners", "LedgerSettings", "Lifecycle", "MemorySettings",
-    "MoatBoardSettings", "MoatHttp", "MoatPace", "MoatPaces", "MoatPolling", "MoatStrength", "Moats",
-    "NetworkSettings", "Pace", "PatternSettings", "PlantedMoats", "Prospecting", "Repository", "Research", "Risk",
-    "Run", "Section", "Settings", "Sharing", "SimulatedMarket", "SimulatedMoats", "StatisticsSettings",
-    "StressSettings", "Trading", "ValidationSettings",
+    "Indicators", "Instigators", "KrakenSettings", "LearnerMoat", "Learners", "LedgerSettings", "Lifecycle",
+    "LimitSettings", "MemorySettings", "MoatBoardSettings", "MoatHttp", "MoatPace", "MoatPaces", "MoatPolling",
+    "MoatStrength", "Moats", "NetworkSettings", "Pace", "PatternSettings", "PlantedMoats", "Policies", "Prospecting",
+    "Repository", "Research", "Risk", "Run", "Section", "Settings", "Sharing", "SimulatedMarket", "SimulatedMoats",
+    "StatisticsSettings", "StressSettings", "Trading", "ValidationSettings",
 ]  # fmt: skip
 
 
@@ -302,6 +306,7 @@ class Settings(Section):
     lifecycle: Lifecycle
     trading: Trading
     risk: Risk
+    limits: LimitSettings
     bus: BusSettings
     ledger: LedgerSettings
     agents: Agents
@@ -312,4 +317,7 @@ class Settings(Section):
     validation: ValidationSettings
     gate: GateSettings
     stress: StressSettings
+    policies: Policies
+    kraken: KrakenSettings
+    execution: Execution
     run: Run

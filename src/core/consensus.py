@@ -11,7 +11,7 @@ from .types import Side, Vote
 _SIDES = tuple(Side)
 
 
-class Agreement(msgspec.Struct, frozen=True):
+class Agreement(msgspec.Struct, frozen=True, gc=False):
     """What the voters agreed on: side, mean confidence of those who said so, their names in order."""
 
     side: Side
@@ -34,13 +34,13 @@ def rule_of_three(votes: Iterable[Vote], required: int, min_confidence: float) -
     if len(newest) < required:
         return None
     ordered = [newest[voter] for voter in sorted(newest)]
-    found = [agreed for side in _SIDES if (agreed := _agreement(ordered, side, required, min_confidence)) is not None]
-    return found[0] if len(found) == 1 else None
-
-
-def _agreement(votes: list[Vote], side: Side, required: int, min_confidence: float) -> Agreement | None:
-    same = [vote for vote in votes if vote.side is side]
-    if len(same) < max(1, required):
-        return None
-    confidence = sum(vote.confidence for vote in same) / len(same)
-    return Agreement(side, confidence, tuple(vote.voter for vote in same)) if confidence > min_confidence else None
+    agreed = None
+    for side in _SIDES:
+        same = [vote for vote in ordered if vote.side is side]
+        if same and len(same) >= required:
+            confidence = sum([vote.confidence for vote in same]) / len(same)
+            if confidence > min_confidence:
+                if agreed is not None:
+                    return None
+                agreed = Agreement(side, confidence, tuple([vote.voter for vote in same]))
+    return agreed

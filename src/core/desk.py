@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from .errors import BrokerError
+from .limits import AccountLimits, Exposure, LimitWatch
 from .portfolio import ZERO, Portfolio, price_in
 from .ports import Broker, Gate, SpineState, Supervisor
 from .types import (
@@ -24,6 +26,7 @@ from .types import (
     Order,
     OrderId,
     OrderKind,
+    Outcome,
     Pair,
     Side,
     Slice,
@@ -50,6 +53,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_positions: int
     max_age_ms: int
     per_side: Decimal
+    account: AccountLimits | None = None
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -70,6 +74,7 @@ class Looked(msgspec.Struct, frozen=True):
     age_ms: int | None
     halted: str
     bus_up: bool
+    account: Exposure | None = None
 
 
 class Review(msgspec.Struct, frozen=True):
@@ -82,11 +87,14 @@ class Review(msgspec.Struct, frozen=True):
 class Desk:
     """Portfolio, broker, supervisor and gate of one account or book."""
 
-    def __init__(self, portfolio: Portfolio, broker: Broker, supervisor: Supervisor, gate: Gate) -> None:
+    def __init__(
+        self, portfolio: Portfolio, broker: Broker, supervisor: Supervisor, gate: Gate, watch: LimitWatch | None = None
+    ) -> None:
         self.portfolio = portfolio
         self.broker = broker
         self._supervisor = supervisor
         self._gate = gate
+        self._watch = watch
         self._marks: dict[Pair, Decimal] = {}
         self._deadlines: dict[OrderId, int | None] = {}
         self._marked_at: dict[Pair, int] = {}
@@ -95,14 +103,25 @@ class Desk:
         self._unread: BarBlock | None = None  # bars whose closes nobody has asked for yet
         self._read_at = 0
         self._valued = True
+        self._pairs: tuple[Pair, ...] = ()
+        self._places: dict[Pair, int] = {}
         self._equity = portfolio.cash
         self._peak_equity = portfolio.cash
-        self.reviews: list[Review] | None = None  # kept where somebody asks what the gate looked at
+        self.reviews: list[Review] | None = None  # of this slice, where somebody asks what the gate looked at
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held and nothing waits: to settle a slice would change nothing."""
+        return not self.portfolio.positions and not self.broker.open_orders()
 
     def settle(self, slice_: Slice) -> Settled:
         """Take the broker's fills into the portfolio, then mark it to the slice's closes."""
-        fills = tuple(self.broker.fills(slice_))
-        settled = Settled(fills, self.book(fills)) if fills else NOTHING
+        if self.reviews:
+            self.reviews.clear()
+        fills = self.broker.fills(slice_)
+        settled = Settled(tuple(fills), self.book(fills)) if fills else NOTHING
+        if fills and self._watch is not None:
+            self._watch.on_fills(settled.fills, settled.trades)
         self.mark(slice_)
         return settled
 
@@ -136,11 +155,14 @@ class Desk:
         block, self._unread = self._unread, None
         if block is None:
             return
+        if block.pairs is not self._pairs:
+            self._pairs, self._places = block.pairs, {pair: index for index, pair in enumerate(block.pairs)}
+        present, close, at = block.present.tolist(), block.close.tolist(), self._read_at
         for pair in self.portfolio.positions:
-            index = block.pairs.index(pair)
-            if block.present[index]:
-                self._marked_at[pair] = self._read_at
-                self._marks[pair] = price_in(pair, block.opened, "close", float(block.close[index]))
+            index = self._places[pair]
+            if present[index]:
+                self._marked_at[pair] = at
+                self._marks[pair] = price_in(pair, block.opened, "close", close[index])
 
     def _value(self) -> None:
         """Bring marks, equity and peak up to the last slice."""
@@ -149,13 +171,15 @@ class Desk:
         self._valued, held = True, self.portfolio.positions
         if held:
             self._read()
-            self._marks = {pair: self._marks[pair] for pair in held}
-            self._marked_at = {pair: self._marked_at.get(pair, self._at) for pair in held}
+            if len(self._marks) != len(held) or len(self._marked_at) != len(held):
+                self._marks = {pair: self._marks[pair] for pair in held}
+                self._marked_at = {pair: self._marked_at.get(pair, self._at) for pair in held}
             self._equity = self.portfolio.equity(self._marks)
         else:
             self._unread, self._marks, self._marked_at = None, {}, {}
             self._equity = self.portfolio.cash
-        self._peak_equity = max(self._peak_equity, self._equity)
+        if self._equity > self._peak_equity:
+            self._peak_equity = self._equity
 
     @property
     def equity(self) -> Decimal:
@@ -175,24 +199,50 @@ class Desk:
         self._value()
         return self._marked_at
 
-    def fallen_silent(self, at: int, limit_ms: int) -> list[Pair]:
+    def fallen_silent(self, at: int, limit_ms: int) -> Sequence[Pair]:
         """Held pairs whose mark has come to be older than the limit; each is named once, until a bar comes again."""
         silent = {pair for pair, marked in self.marked_at.items() if at - marked > limit_ms}
         told, self._silent = self._silent, silent
-        return sorted(silent - told)
+        return sorted(silent - told) if silent else ()
 
     def mark_of(self, pair: Pair) -> Decimal:
         """The price at which a held pair counts."""
         self._value()
         return self._marks[pair]
 
+    def follow(self, snapshot: Snapshot) -> None:
+        """Let the account's limits see a slice, whether anything is decided in it or not."""
+        if self._watch is not None:
+            self._watch.on_slice(snapshot, self.equity)
+
+    def forgive(self) -> None:
+        """Close the account's breakers: somebody resumed."""
+        if self._watch is not None:
+            self._watch.forgive()
+
+    def outcomes(self) -> Sequence[Outcome]:
+        """What became of orders since the last call, fills apart."""
+        outcomes = self.broker.outcomes()
+        if outcomes and self._watch is not None:
+            self._watch.on_outcomes(outcomes)
+        return outcomes
+
     def forget_peak(self) -> None:
         """Count the drawdown anew from here: somebody resumed, knowing what was lost."""
         self._peak_equity = self.equity
 
     def rests(self, intents: Sequence[Intent], ideas: Sequence[Idea], at: int) -> bool:
-        """Whether `decide` would want nothing: nobody buys, nothing waits, no position is to be left. No commands."""
-        if intents or any(order.kind is OrderKind.MARKET for order in self.broker.open_orders()):
+        """Whether `decide` would want nothing: nobody buys, nothing waits, no position is to be left. No commands.
+
+        Fewer stops than positions want something, too: one of them is not protected.
+        """
+        if intents:
+            return False
+        resting = self.broker.open_orders()
+        for order in resting:
+            if order.kind is OrderKind.MARKET or order.side is Side.BUY:
+                return False
+        if len(resting) < len(self.portfolio.positions):
             return False
         return not self._supervisor.leaves(ideas, self.portfolio.positions, at)
 
@@ -212,21 +262,25 @@ class Desk:
         if self._withdraw(self._supervisor.moot(ideas, commands, state)):
             state = self._state(snapshot, halted, bus_up)
         verdicts: list[Approved | Denied] = []
-        if self.reviews:
-            self.reviews.clear()
         for order in self._supervisor.plan(intents, ideas, commands, state):
             verdict = self._gate.review(order, state)
             verdicts.append(verdict)
             if self.reviews is not None:
-                self.reviews.append(Review(verdict, look(order, state)))
+                self.reviews.append(Review(verdict, self._gate.looked or look(order, state)))
             if isinstance(verdict, Approved):
                 state.open_orders = [*state.open_orders, order]
-                state.reserved += order.amount * order.reference if order.side is Side.BUY else ZERO
+                if order.side is Side.BUY:
+                    state.reserved += order.amount * order.reference
         return verdicts
 
     def send(self, approved: Approved) -> None:
         """Hand an approved order to the broker."""
-        self.broker.submit(approved)
+        try:
+            self.broker.submit(approved)
+        except BrokerError:
+            if self._watch is not None:
+                self._watch.rejected(approved.order.id)
+            raise
         self._deadlines[approved.order.id] = approved.order.leave_at
 
     def _withdraw(self, pairs: Sequence[Pair]) -> bool:
@@ -247,8 +301,10 @@ class Desk:
             self._deadlines.pop(order.id, None)
 
     def _state(self, snapshot: Snapshot, halted: str, bus_up: bool) -> SpineState:
-        waiting: list[Order] = list(self.broker.open_orders())
-        reserved = sum((o.amount * o.reference for o in waiting if o.side is Side.BUY), ZERO)
+        waiting, reserved = list(self.broker.open_orders()), ZERO
+        for order in waiting:
+            if order.side is Side.BUY:
+                reserved += order.amount * order.reference
         return SpineState(
             snapshot,
             self.portfolio.positions,
@@ -272,6 +328,7 @@ class Desk:
             "silent": sorted(self._silent),
             "equity": str(self._equity),
             "peak": str(self._peak_equity),
+            "limits": None if self._watch is None else self._watch.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -282,6 +339,8 @@ class Desk:
         self._marked_at = {Pair(pair): at for pair, at in state["marked_at"].items()}
         self._silent = set(map(Pair, state["silent"]))
         self._equity, self._peak_equity = Decimal(state["equity"]), Decimal(state["peak"])
+        if self._watch is not None and state.get("limits") is not None:
+            self._watch.restore(state["limits"])
         self._unread, self._valued = None, True
 
 
@@ -296,11 +355,11 @@ def look(order: Order, state: SpineState) -> Looked:
         state.reserved,
         state.equity,
         state.peak_equity,
-        len(set(state.positions) | buying),
+        len(state.positions) + len(buying.difference(state.positions)),
         ZERO if position is None else position.amount,
         pair in buying,
-        bool(snapshot.fresh[index]),
-        None if snapshot.seen_at is None else snapshot.at - int(snapshot.seen_at[index]),
+        snapshot.fresh.item(index),
+        None if snapshot.seen_at is None else snapshot.at - snapshot.seen_at.item(index),
         state.halted,
         state.bus_up,
     )

@@ -11,7 +11,7 @@ import msgspec
 from . import lines, records
 from .clock import iso
 from .desk import Desk, Settled
-from .errors import BrokerError, InvariantError
+from .errors import InvariantError
 from .intake import LAST_MS, may_say, plausible, refuse_the_future
 from .journal import Journal
 from .lines import ENGINE
@@ -19,11 +19,12 @@ from .mailbox import Mailbox
 from .market import Market
 from .messages import Control, Deployment, Message, SynthesizedTrade
 from .model import MycelialModel, short
-from .ports import Bus, Clock, DeadLetter, Experience, Foreign, Ledger, Life, Memory, Row, Tracker
+from .outbound import Outbound
+from .ports import Bus, Clock, Counsel, DeadLetter, Experience, Foreign, Ledger, Life, Memory, Tracker
 from .report import Report
+from .standing import Level, Standing
 from .types import (
     AccountView,
-    Approved,
     Command,
     CommandKind,
     Decision,
@@ -42,6 +43,9 @@ from .types import (
 )
 
 __all__ = ["Engine", "Mailbox", "Report"]
+
+_OF_ONE_PAIR = (CommandKind.HALT, CommandKind.RESUME)
+"""Commands of which the swarm hears only where they are for everything."""
 
 
 class Engine:
@@ -62,10 +66,13 @@ class Engine:
         patience_ms: int = 0,
         memory: Memory | None = None,
         experience: Experience | None = None,
+        counsel: Counsel | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self.inbox = Mailbox()
         self.recalled: list[Foreign] = []
-        self.halted = ""
+        self.standing = standing or Standing()
+        self.outbound = Outbound(desk, ledger, sends)
         self.stopping = False
         self.ends_at: int | None = None  # an emergency shutdown waits no longer for its sales
         self.bus_was_down = False  # set while a slice is walked once more that had no bus: what it refused stays so
@@ -78,12 +85,12 @@ class Engine:
         self._desk = desk
         self._tracker = tracker
         self._ledger = ledger
-        self._sends = sends
         self._life = life
         self._max_age_ms = max_age_ms
         self._patience_ms = patience_ms
         self._memory = memory
         self._experience = experience
+        self._counsel = counsel
         self._slices = 0
         self._reached = -1
         self._numbers: Counter[str] = Counter()
@@ -94,6 +101,11 @@ class Engine:
         bus.subscribe("synthesized-trade-log", self._on_collision, ENGINE)
         bus.subscribe("system-control", self._on_control, ENGINE)
         bus.subscribe("system-deployment", self._on_deployment, ENGINE)
+
+    @property
+    def halted(self) -> str:
+        """Why nothing may be bought; empty where something may."""
+        return self.standing.reason
 
     def on_slice(self, slice_: Slice) -> Report:
         """The ten steps of the life of a slice."""
@@ -117,8 +129,10 @@ class Engine:
         trades = (*settled.trades, *closed)
         if self.ends_at is not None and (slice_.at >= self.ends_at or not self._desk.portfolio.positions):
             self.stopping = True
-        written = tuple([records.decision_line(decision) for decision in decisions])
+        written = records.decision_lines(decisions)
         rows = self._journal.of_slice(snapshot, written, trades, bool(settled.fills))  # step 10
+        if self._counsel is not None:
+            rows += self._counsel.rows()
         if rows:
             self._ledger.append(rows, durable=False)
         return self._report(slice_, snapshot, decisions, written, orders, settled, trades, up)
@@ -133,10 +147,13 @@ class Engine:
 
     # step 3
     def _take_commands(self, at: int, decisions: list[Decision]) -> list[Command]:
-        recalled, self.recalled = self.recalled, []
-        for foreign in (*recalled, *self._bus.drain_foreign()):
+        if self.recalled:
+            recalled, self.recalled = self.recalled, []
+            for foreign in recalled:
+                self._take_foreign(foreign, at, decisions)
+        for foreign in self._bus.drain_foreign():
             self._take_foreign(foreign, at, decisions)
-        decisions.extend(lines.letter_line(at, letter) for letter in self._bus.drain_dead_letters())
+        decisions += [lines.letter_line(at, letter) for letter in self._bus.drain_dead_letters()]
         commands = self.inbox.drain()
         for command in commands:
             self._obey(command, at)
@@ -163,17 +180,27 @@ class Engine:
         number = self._number("command")
         self._ledger.append([records.row(at, "command", f"{at}:{number}", command)], durable=True).wait()
         if command.kind is CommandKind.HALT:
-            self.halted = command.reason or "halted"
+            level = Level(command.level or Level.REDUCE_ONLY)
+            self.standing.throw(level, command.reason or "halted", command.source, command.pair)
         elif command.kind is CommandKind.EMERGENCY_SHUTDOWN:
-            self.halted = f"emergency shutdown: {command.reason or 'no reason given'}"
+            reason = f"emergency shutdown: {command.reason or 'no reason given'}"
+            self.standing.throw(Level.REDUCE_ONLY, reason, command.source)
             self.ends_at = at + self._patience_ms
         elif command.kind is CommandKind.RESUME:
-            if self.halted:
-                self._desk.forget_peak()
-            self.halted, self.ends_at = "", None
+            self._resume(command.pair)
         elif command.kind is CommandKind.STOP:
             self.stopping = True
-        self._bus.publish("system-control", lines.control(command, at))
+        if command.pair is None or command.kind not in _OF_ONE_PAIR:
+            self._bus.publish("system-control", lines.control(command, at))
+
+    def _resume(self, pair: Pair | None) -> None:
+        """A person lifts the state of a pair, or of everything, and with it what was counted against the account."""
+        if pair is None:
+            if self.halted:
+                self._desk.forget_peak()
+            self.ends_at = None
+            self._desk.forgive()
+        self.standing.clear(pair)
 
     # step 4
     def _settle(self, slice_: Slice, decisions: list[Decision]) -> Settled:
@@ -190,7 +217,7 @@ class Engine:
             self._age(self._life.on_bars(slice_), decisions)
         desk, at = self._desk, slice_.at
         silent = desk.fallen_silent(at, self._max_age_ms)
-        decisions.extend(lines.stale_line(at, pair, desk.mark_of(pair), desk.marked_at[pair]) for pair in silent)
+        decisions += [lines.stale_line(at, pair, desk.mark_of(pair), desk.marked_at[pair]) for pair in silent]
         return settled
 
     def _age(self, changes: Sequence[Transition], decisions: list[Decision]) -> None:
@@ -239,12 +266,13 @@ class Engine:
 
     def _collect(self, snapshot: Snapshot, decisions: list[Decision]) -> list[tuple[Stream, Idea]]:
         ideas, notes = self._model.outbox.drain()
-        decisions.extend(lines.idea_line(stream, idea) for stream, idea in ideas)
-        decisions.extend(notes)
-        deployed, self._deployed = self._deployed, []
-        for pair in deployed:
-            if self._life is not None:
-                self._age(self._life.on_deployment(snapshot.at, pair), decisions)
+        decisions += [lines.idea_line(stream, idea) for stream, idea in ideas]
+        decisions += notes
+        if self._deployed:
+            deployed, self._deployed = self._deployed, []
+            for pair in deployed:
+                if self._life is not None:
+                    self._age(self._life.on_deployment(snapshot.at, pair), decisions)
         for note in notes:
             if note.kind in ("refusal", "abstention"):
                 self.refusals[note.reason or note.kind] += 1
@@ -252,8 +280,10 @@ class Engine:
 
     # step 7 and 8
     def _intents(self, decisions: list[Decision]) -> list[Intent]:
+        intents: list[Intent] = []
+        if not self._collisions:
+            return intents
         met, self._collisions = self._collisions, []
-        intents = []
         for message in met:
             decisions.append(lines.meeting_line(message))
             self.counts["collisions" if message.outcome == "collision" else "conflicts"] += 1
@@ -273,6 +303,11 @@ class Engine:
         decisions: list[Decision],
     ) -> tuple[Order, ...]:
         plain_ideas = [idea for _, idea in ideas]
+        self._desk.follow(snapshot)
+        for pair in self.standing.pairs:
+            self._desk.cancel_entries(pair)
+        if not (commands or self._desk.portfolio.positions) and self._desk.rests(intents, plain_ideas, snapshot.at):
+            return ()
         verdicts = self._desk.decide(intents, plain_ideas, commands, snapshot, self.halted, up)
         approved = []
         for verdict in verdicts:
@@ -282,33 +317,10 @@ class Engine:
             else:
                 approved.append(verdict)
                 decisions.append(lines.order_line(verdict.order))
-        sent = self._send(snapshot.at, approved, decisions)
+        sent = self.outbound.send(snapshot.at, approved, decisions, self.refusals)  # step 9
         if sent and self._experience is not None:
             self._experience.on_entries(Stream.SYNTHESIZED.value, sent, intents, snapshot)
         return tuple(verdict.order for verdict in approved)
-
-    # step 9
-    def _send(self, at: int, approved: Sequence[Approved], decisions: list[Decision]) -> list[Order]:
-        """Written down first, then sent, then the outcome is written; the orders that arrived."""
-        sent: list[Order] = []
-        if not approved:
-            return sent
-        rows = [records.row(at, "order", verdict.order.id, verdict.order) for verdict in approved]
-        self._ledger.append(rows, durable=True).wait()
-        failed: list[Row] = []
-        for verdict in approved:
-            if not self._sends:
-                continue
-            try:
-                self._desk.send(verdict)
-                sent.append(verdict.order)
-            except BrokerError as error:
-                self.refusals["broker_refused"] += 1
-                failed.append(records.state_row(verdict.order.id, verdict.order.pair, "rejected", at))
-                decisions.append(lines.refusal_line(Denied(verdict.order, at, "broker_refused", str(error))))
-        if failed:
-            self._ledger.append(failed, durable=True).wait()
-        return sent
 
     def _number(self, kind: str) -> int:
         self._numbers[kind] += 1
@@ -348,7 +360,7 @@ class Engine:
         return {
             "at": self._clock.now_ms(),
             "slices": self._slices,
-            "halted": self.halted,
+            "standing": self.standing.state(),
             "waiting": [msgspec.to_builtins(command) for command in self.inbox.waiting() if not command.id],
             "refusals": dict(self.refusals),
             "counts": dict(self.counts),
@@ -359,6 +371,7 @@ class Engine:
             "tracker": self._tracker.state(),
             "life": {} if self._life is None else self._life.state(),
             "experience": {} if self._experience is None else self._experience.state(),
+            "counsel": {} if self._counsel is None else self._counsel.state(),
             "traces": self._journal.state(),
             "said": self._bus.said(),
         }
@@ -369,7 +382,8 @@ class Engine:
         self._reached = state["at"]
         for command in state["waiting"]:
             self.inbox.put(msgspec.convert(command, Command))
-        self._slices, self.halted = state["slices"], state["halted"]
+        self._slices = state["slices"]
+        self.standing.restore(state.get("standing"))
         self.refusals, self.counts = Counter(state["refusals"]), Counter(state["counts"])
         self._market.restore(state["market"])
         self._model.restore(state["model"])
@@ -380,6 +394,8 @@ class Engine:
             self._life.restore(state["life"])
         if self._experience is not None:
             self._experience.restore(state["experience"])
+        if self._counsel is not None:
+            self._counsel.restore(state["counsel"])
         self._journal.restore(state["traces"])
         self._bus.go_on(state["said"])
 

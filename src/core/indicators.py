@@ -19,11 +19,14 @@ from .config import Analysts, Indicators
 from .errors import ConfigError, DataError, InvariantError
 from .history import History
 from .indicator_plan import INDICATOR_INDEX, INDICATORS, Call, Plan, plan, raw_values
+from .pages import Pages
 from .types import BarBlock, BoolArray, FloatArray, IntArray, Pair
 
 __all__ = ["INDICATORS", "INDICATOR_INDEX", "BatchSource", "IndicatorSource", "StreamSource", "unknown"]
 
 _HIGH, _LOW, _CLOSE = range(3)
+_PASSED_TOGETHER = 1024
+"""Rows of a prepared history that are given back in one go."""
 
 
 class IndicatorSource(Protocol):
@@ -42,15 +45,19 @@ class IndicatorSource(Protocol):
         ...
 
 
-def _blank(*shape: int) -> f.Row:
-    """Arrays of `shape` (pairs,) or (times, pairs), not filled."""
-    features, indicators = np.empty((*shape, len(f.MARKET_FEATURES))), np.empty((*shape, len(INDICATORS)))
-    return f.Row(np.empty(shape), features, indicators, np.empty(shape))
+def _blank(make: Callable[..., FloatArray], *shape: int) -> f.Row:
+    """Arrays of `shape` (pairs,) or (times, pairs), not filled; `make` takes a shape, number by number."""
+    features, indicators = make(*shape, len(f.MARKET_FEATURES)), make(*shape, len(INDICATORS))
+    return f.Row(make(*shape), features, indicators, make(*shape))
+
+
+def _empty(*shape: int) -> FloatArray:
+    return np.empty(shape)
 
 
 def unknown(pairs: int) -> f.Row:
     """Nothing known yet of any pair: all NaN."""
-    row = _blank(pairs)
+    row = _blank(_empty, pairs)
     for array in row:
         array.fill(np.nan)
     return row
@@ -93,14 +100,19 @@ def _refuse_bad_bars(
 class BatchSource:
     """Computes a whole history at once and then looks rows up; for backtests and replays.
 
-    Its tables of features, indicators, close and volatility take 280 bytes for each time and pair. Raises
-    DataError for bars that cannot be believed and for times less than an interval apart.
+    Its tables of features, indicators, close and volatility take 280 bytes for each time and pair that is still to
+    come. Raises DataError for bars that cannot be believed and for times less than an interval apart.
     """
 
     def __init__(self, history: History, indicators: Indicators, analysts: Analysts) -> None:
         self._history = history
+        self._plan = plan(indicators, analysts)
         self._row = -1
-        self._table = _frozen(_table(history, plan(indicators, analysts)))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pages, self._passed = Pages(), 0
+        self._table = _table(self._history, self._plan, self._pages)
 
     def advance(self, block: BarBlock) -> f.Row:
         """The row of these bars; InvariantError when they are not the next of the history."""
@@ -111,6 +123,9 @@ class BatchSource:
             row = int(np.searchsorted(times, at))
         self._refuse_foreign(block, row, at)
         self._row = row
+        if row - self._passed >= _PASSED_TOGETHER:
+            self._pages.give_back(row)
+            self._passed = row
         return self._at(row)
 
     def state(self) -> dict[str, Any]:
@@ -120,11 +135,13 @@ class BatchSource:
     def restore(self, state: dict[str, Any]) -> f.Row:
         """Go on after that row of the same history."""
         self._row = int(state["row"])
+        if self._row < self._passed:
+            self._begin()
         return self._at(self._row) if self._row >= 0 else _frozen(unknown(len(self._history.pairs)))
 
     def _at(self, row: int) -> f.Row:
-        table = self._table
-        return f.Row(table.close[row], table.features[row], table.indicators[row], table.volatility[row])
+        """Copies: whoever keeps a snapshot must not see what becomes of rows that were given back."""
+        return _copy(f.Row(*[column[row] for column in self._table]))
 
     def _refuse_foreign(self, block: BarBlock, row: int, at: int) -> None:
         history = self._history
@@ -135,14 +152,18 @@ class BatchSource:
             raise InvariantError(f"market: the bar of {block.pairs[pair]} at {iso(at)} is not the prepared one")
 
 
-def _table(history: History, plan: Plan) -> f.Row:
+def _copy(row: f.Row) -> f.Row:
+    return _frozen(f.Row(row.close.copy(), row.features.copy(), row.indicators.copy(), row.volatility.copy()))
+
+
+def _table(history: History, plan: Plan, pages: Pages) -> f.Row:
     times, pairs = history.times, history.pairs
     if np.any(np.diff(times) < history.interval_ms):
         raise DataError(f"market: bars are less than their interval of {history.interval_ms} ms apart")
     _refuse_bad_bars(
         pairs, lambda row: int(times[row]), history.present, history.high, history.low, history.close, history.volume
     )
-    table = _blank(len(times), len(pairs))
+    table = _blank(pages.array, len(times), len(pairs))
     clock = np.empty((len(times), 4))
     f.clock_table(times, clock)
     grids = times // history.interval_ms
@@ -260,7 +281,7 @@ class StreamSource:
             self._memory, self._plan.knobs, block.present, block.close, block.volume, grid,
             self._raw, self._clock, self._row,
         )  # fmt: skip
-        return self._copy()
+        return _copy(self._row)
 
     def state(self) -> dict[str, Any]:
         """Rings, sums, the last row and the last bars of each pair."""
@@ -281,11 +302,7 @@ class StreamSource:
             array[...] = state["row"][name]
         for streams, bars in zip(self._streams, state["bars"], strict=True):
             streams.reopen(bars)
-        return self._copy()
-
-    def _copy(self) -> f.Row:
-        row = self._row
-        return _frozen(f.Row(row.close.copy(), row.features.copy(), row.indicators.copy(), row.volatility.copy()))
+        return _copy(self._row)
 
     def _refuse(self, block: BarBlock, at: int) -> None:
         _refuse_bad_bars(self._pairs, lambda _: at, block.present, block.high, block.low, block.close, block.volume)

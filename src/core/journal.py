@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from . import records
-from .desk import Desk
+from .desk import Desk, Review
 from .model import MycelialModel
 from .ports import Bus, Life, Memory, Row
 from .traces import Traces
-from .types import Fill, Snapshot, Trade
+from .types import Fill, Pair, Snapshot, Trade
 
 
 class Journal:
@@ -20,6 +20,8 @@ class Journal:
     def __init__(self, bus: Bus, model: MycelialModel, desk: Desk, life: Life | None, memory: Memory | None) -> None:
         self._bus, self._model, self._desk, self._life, self._memory = bus, model, desk, life, memory
         self._traces = Traces()
+        self._books: tuple[object, ...] = ()  # cash and positions whose words `_words` are
+        self._words: dict[str, Any] = {}
 
     def of_fills(self, at: int, fills: Sequence[Fill]) -> list[Row]:
         """Executions, the orders that are done by them, and the account after them."""
@@ -36,10 +38,11 @@ class Journal:
         """
         at, traces = snapshot.at, self._explain(snapshot)
         rows = [records.row(at, "trade", trade.id, trade) for trade in trades]
-        rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in self._desk.broker.outcomes()]
+        rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in self._desk.outcomes()]
         if self._memory is not None:
             rows += [records.memory_row(at, record) for record in self._memory.fresh()]
-        rows += records.decision_rows(at, written)
+        if written:
+            rows += records.decision_rows(at, written)
         rows += traces
         if self._desk.portfolio.positions and not filled:
             rows.append(self._mark(at))
@@ -48,20 +51,23 @@ class Journal:
     def _explain(self, snapshot: Snapshot) -> list[Row]:
         """The messages behind meetings, what the gate looked at, and what changed of why nobody spoke."""
         meetings, silences = self._model.outbox.drain_traces()
-        reviews, life = self._desk.reviews or (), self._life
-        pairs = [review.verdict.order.pair for review in reviews]
-        multipliers = {pair: Decimal(1) if life is None else life.multiplier(pair) for pair in pairs}
-        epoch = f"{self._bus.producer}:{self._bus.epoch}"
+        reviews = self._desk.reviews or ()
+        multipliers = self._multipliers(reviews) if reviews else {}
+        epoch = f"{self._bus.producer}:{self._bus.epoch}" if meetings else ""
         return self._traces.rows(snapshot, meetings, silences, reviews, multipliers, epoch)
 
+    def _multipliers(self, reviews: Sequence[Review]) -> dict[Pair, Decimal]:
+        """By what the sizes of the reviewed entries were multiplied."""
+        pairs, life = [review.verdict.order.pair for review in reviews], self._life
+        return {pair: Decimal(1) if life is None else life.multiplier(pair) for pair in pairs}
+
     def _mark(self, at: int) -> Row:
-        desk = self._desk
-        fields = {
-            "at": at,
-            "cash": records.plain(desk.portfolio.cash),
-            "equity": records.plain(desk.equity),
-            "positions": {pair: records.plain(p.amount) for pair, p in desk.portfolio.positions.items()},
-        }
+        book = self._desk.portfolio
+        books = (book.cash, *book.positions.values())
+        if books != self._books:
+            held = {pair: records.plain(position.amount) for pair, position in book.positions.items()}
+            self._books, self._words = books, {"cash": records.plain(book.cash), "positions": held}
+        fields = {"at": at, "equity": records.plain(self._desk.equity), **self._words}
         return records.row(at, "mark", str(at), fields)
 
     def state(self) -> dict[str, Any]:

@@ -69,7 +69,10 @@ def meeting_line(message: SynthesizedTrade) -> Decision:
 def refusal_line(denied: Denied) -> Decision:
     """An order the gate denied."""
     order = denied.order
-    return Decision(denied.at, "refusal", order.pair, order.side, denied.reason, "gate", {"order": order.id})
+    detail: dict[str, Any] = {"order": order.id}
+    if denied.value:
+        detail |= {"value": short(denied.value), "limit": short(denied.limit)}
+    return Decision(denied.at, "refusal", order.pair, order.side, denied.reason, "gate", detail)
 
 
 def order_line(order: Order) -> Decision:
@@ -94,6 +97,8 @@ def command_line(command: Command, at: int) -> Decision:
     """A command that took effect."""
     kind = command.kind.value
     detail: dict[str, Any] = {} if command.amount is None else {"amount": records.plain(command.amount)}
+    if command.level:
+        detail["level"] = command.level
     return Decision(at, kind, command.pair, command.side, command.reason, command.source, detail)
 
 

@@ -25,14 +25,14 @@ class TraderRules(msgspec.Struct, frozen=True):
     longest_horizon: int
 
 
-class Heard(msgspec.Struct, frozen=True):
+class Heard(msgspec.Struct, frozen=True, gc=False):
     """A message that the trader took an idea from, and what identifies it."""
 
     origin: Origin
     message: AnyMessage
 
 
-class Meeting(msgspec.Struct, frozen=True):
+class Meeting(msgspec.Struct, frozen=True, gc=False):
     """What led to a meeting of two ideas, or to the wish to leave a position, of one: the messages behind them.
 
     `held` and `halted` as the trader knew them then; `advice` is what memory said, empty where it was not asked.
@@ -51,7 +51,7 @@ def plausible(message: BaselineIdea | MycelialIdea, now: int, rules: TraderRules
     if message.pair not in rules.pairs or not 0 <= now - message.at <= rules.window_ms:
         return False
     if isinstance(message, BaselineIdea):
-        return all(0.0 <= vote.confidence <= 1.0 for vote in message.votes)
+        return not [vote for vote in message.votes if not 0.0 <= vote.confidence <= 1.0]
     return 0.0 <= message.score <= 1.0 and 1 <= message.horizon <= rules.longest_horizon
 
 
@@ -62,7 +62,7 @@ def idea_of(message: BaselineIdea | MycelialIdea, rules: TraderRules) -> Idea | 
         if agreed is None:
             return None
         return Idea(message.pair, agreed.side, message.at, agreed.confidence, agreed.voters)
-    learners = tuple(sorted(set(message.learners)))
+    learners = tuple(sorted(dict.fromkeys(message.learners)))  # they come sorted: a set would shuffle them first
     if len(learners) < rules.min_learners:
         return None
     return Idea(message.pair, message.side, message.at, message.score, learners, message.edge, message.horizon)

@@ -44,6 +44,10 @@ def intervals(seconds: float, interval_ms: int) -> int:
     return max(1, math.ceil(seconds * 1000 / interval_ms))
 
 
+Links = tuple[Iterable[str], Iterable[tuple[str, str]]]
+"""Nodes and edges of a network, by name."""
+
+
 class Actor(Protocol):
     """What a phase calls: an agent, or a collective that acts for many alike agents at once."""
 
@@ -136,24 +140,22 @@ class MycelialModel(mesa.Model):
         self.outbox = Outbox()
         self.faults: Counter[str] = Counter()
         self.quarantined: dict[str, str] = {}
-        self.topology = Network(nx.Graph(), layout=None, random=self.random)
+        self._topology = Network(nx.Graph(), layout=None, random=self.random)
+        self._drawing: Callable[[], Links] | None = None
         self._settings = settings
         self._timer = timer
         self._slow: set[str] = set()
         self._origin: int | None = None
-        self._told: tuple[object, int] = (None, 0)  # Mesa's time, and what it is in milliseconds
+        self._now_ms = 0
         self._members: dict[str, MycelialAgent] = {}
         self._actors: dict[str, list[Actor]] = {phase: [] for phase in PHASES}
         self._recurring: list[tuple[int, int, Callable[[], None]]] = []
-        self._replaying = False
         self._kept: dict[str, Stateful] = {}
+        self._default_schedule.stop()  # `_advance` ticks: an event of Mesa's for each tick costs more than the tick
 
-    def step(self) -> None:
-        """One base interval passed on Mesa's clock: what is called `every` so many of them, in order.
-
-        The work of a slice is done by `on_snapshot`. An event of Mesa's for each call would cost more than the calls.
-        """
-        now = round(self.time)
+    def _tick(self) -> None:
+        """One base interval passed on Mesa's clock: what is called `every` so many of them, in order."""
+        now = self.steps
         for count, since, call in self._recurring:
             if now > since and (now - since) % count == 0:
                 call()
@@ -171,8 +173,8 @@ class MycelialModel(mesa.Model):
         self.bus.unsubscribe(agent.name)
         self._members.pop(agent.name, None)
         self._actors = {phase: [a for a in actors if a is not agent] for phase, actors in self._actors.items()}
-        if agent.name in self.topology.G:
-            self.topology.remove_cell(self.topology[agent.name])
+        if self._drawing is None and agent.name in self._topology.G:
+            self._topology.remove_cell(self._topology[agent.name])
 
     def add_actor(self, actor: Actor) -> None:
         """Call `actor` in its phase, in order of arrival."""
@@ -203,17 +205,32 @@ class MycelialModel(mesa.Model):
         owner = str(getattr(getattr(function, "__self__", None), "name", "schedule"))
 
         def guarded() -> None:
-            if not self._replaying and owner not in self.quarantined:
+            if owner not in self.quarantined:
                 self._guard(owner, "every", function)
 
         self._recurring.append((count, math.floor(self.time), guarded))
 
-    def connect(self, nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> None:
-        """Lay the network on which agents meet as neighbours."""
-        graph = nx.Graph()
-        graph.add_nodes_from(nodes)
-        graph.add_edges_from(edges)
-        self.topology = Network(graph, layout=None, random=self.random)
+    def connect(self, drawing: Callable[[], Links]) -> None:
+        """Lay the network on which agents meet as neighbours anew, by `drawing`, when somebody looks at it next."""
+        self._drawing = drawing
+
+    def edges(self) -> Iterable[tuple[str, str]]:
+        """Who meets whom on the network; it need not be laid for that."""
+        edges: Iterable[tuple[str, str]]
+        edges = self._topology.G.edges if self._drawing is None else self._drawing()[1]
+        return edges
+
+    @property
+    def topology(self) -> Network:
+        """The network on which agents meet as neighbours."""
+        if self._drawing is not None:
+            graph = nx.Graph()
+            nodes, edges = self._drawing()
+            graph.add_nodes_from(nodes)
+            graph.add_edges_from(edges)
+            self._topology = Network(graph, layout=None, random=self.random)
+            self._drawing = None
+        return self._topology
 
     def note(self, decision: Decision) -> None:
         """Leave a line for the record; AgentFault when it is none that can be written down."""
@@ -233,33 +250,49 @@ class MycelialModel(mesa.Model):
         """Let one slice pass through all phases; False when the bus did not settle in one of them."""
         self.account = account
         self._advance(snapshot.at)
-        up = True
+        bus, up = self.bus, True
         for phase in PHASES:
-            for actor in self._actors[phase]:
-                if actor.name not in self.quarantined:
-                    self._act(actor, snapshot)
-            up = self.bus.settle() and up
-            for failure in self.bus.drain_failures():
+            self._let_act(self._actors[phase], snapshot)
+            up = bus.settle() and up
+            for failure in bus.drain_failures():
                 self._blame(failure)
         return up
 
     def _advance(self, at: int) -> None:
+        """Mesa's clock goes on to `at` (UTC ms), with a tick at each whole interval on the way."""
         if self._origin is None:
-            self._origin, self._told = at - self.interval_ms, (None, 0)
+            self._origin = at - self.interval_ms
         target = (at - self._origin) / self.interval_ms
+        while self.steps < math.floor(target):
+            self.steps += 1
+            self._reach(float(self.steps))
+            self._tick()
         if target > self.time:
-            self.run_until(target)
+            self._reach(target)
 
-    def _act(self, actor: Actor, snapshot: Snapshot) -> None:
-        timer = self._timer
-        if timer is None:
+    def _reach(self, time: float) -> None:
+        if self._event_list.is_empty():
+            self.time = time  # what `run_until` comes to where nobody has scheduled an event of Mesa's
+        else:
+            self.run_until(time)
+        self._now_ms = (self._origin or 0) + round(time * self.interval_ms)
+
+    def _let_act(self, actors: Sequence[Actor], snapshot: Snapshot) -> None:
+        timer, quarantined = self._timer, self.quarantined
+        for actor in actors:
+            if actor.name in quarantined:
+                continue
+            if timer is not None:
+                self._act_in_time(actor, snapshot, timer)
+                continue
             try:  # what `_guard` does, without a call more for every agent of every slice
                 actor.act(snapshot)
             except InvariantError:
                 raise
             except Exception as error:  # noqa: BLE001 - the border of one agent, as in `_guard`
                 self._blame(Failure(actor.name, "act", f"{type(error).__name__}: {error}"))
-            return
+
+    def _act_in_time(self, actor: Actor, snapshot: Snapshot, timer: Timer) -> None:
         started = timer.seconds()
         self._guard(actor.name, "act", actor.act, snapshot)
         if timer.seconds() - started > self._settings.step_budget_seconds:
@@ -293,10 +326,7 @@ class MycelialModel(mesa.Model):
 
     def now_ms(self) -> int:
         """The slice's time in UTC milliseconds, from Mesa's clock."""
-        time = self.time
-        if time is not self._told[0]:
-            self._told = time, (self._origin or 0) + round(float(time) * self.interval_ms)
-        return self._told[1]
+        return self._now_ms
 
     def state(self) -> dict[str, Any]:
         """Time and what each agent remembers."""
@@ -311,11 +341,10 @@ class MycelialModel(mesa.Model):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`: agents of the same names must have been born."""
-        self._origin, self._told = state["origin"], (None, 0)
+        self._origin = state["origin"]
         if state["time"] > self.time:
-            self._replaying = True
-            self.run_until(state["time"])
-            self._replaying = False
+            self.steps = math.floor(state["time"])
+            self._reach(state["time"])
         self.quarantined = dict(state["quarantined"])
         for owner in self.quarantined:
             self.bus.unsubscribe(owner)

@@ -52,12 +52,14 @@ class Approved(msgspec.Struct, frozen=True):
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """An order that did not pass, and the machine-readable reason."""
+    """An order that did not pass, the machine-readable reason, what was seen and the limit that it was held against."""
 
     order: Order
     at: int
     reason: str
     detail: str = ""
+    value: str = ""
+    limit: str = ""
 
 
 class Fill(msgspec.Struct, frozen=True):
@@ -140,13 +142,15 @@ class CommandKind(StrEnum):
     STOP = "stop"
     EMERGENCY_SHUTDOWN = "emergency_shutdown"
     FORCE_SHARE = "force_share"
+    POLICY = "policy"
 
 
 class Command(msgspec.Struct, frozen=True):
     """A wish from outside or from the risk guardian; journaled with the slice it takes effect in.
 
     `id` ties it to the row that acknowledged it; empty where nobody waits for an acknowledgement. `group` names the
-    learners that are to share.
+    learners that are to share, `level` how strict a halt is (a `standing.Level`; empty: it reduces only), `policy` the
+    policy of the supervisor that is to have a `state`: off, shadow or on.
     """
 
     kind: CommandKind
@@ -157,6 +161,9 @@ class Command(msgspec.Struct, frozen=True):
     amount: Decimal | None = None
     id: str = ""
     group: str = ""
+    policy: str = ""
+    state: str = ""
+    level: str = ""
 
 
 class Stage(StrEnum):

@@ -60,7 +60,7 @@ def net_return(gross: float, cost_per_side: float) -> float:
 
 def floor_amount(amount: Decimal, decimals: int) -> Decimal:
     """`amount` cut (never rounded up) to `decimals` places of the base currency."""
-    return amount.quantize(_step(decimals), rounding=ROUND_DOWN, context=_WIDE)
+    return amount.quantize(_step(decimals), ROUND_DOWN, _WIDE)
 
 
 @cache
@@ -94,12 +94,8 @@ class Portfolio:
         self.slippage = ZERO
         self._lots: dict[Pair, _Lot] = {}
         self._positions: dict[Pair, Position] = {}
+        self.positions: Mapping[Pair, Position] = self._positions  # live: whoever is not the portfolio only reads it
         self._closed = 0
-
-    @property
-    def positions(self) -> Mapping[Pair, Position]:
-        """Open positions; the mapping is live and must not be changed."""
-        return self._positions
 
     def apply(self, fill: Fill, leave_at: int | None = None) -> Trade | None:
         """Book a fill; returns the trade when it closed the position. InvariantError when it sells what is not held."""
@@ -112,9 +108,10 @@ class Portfolio:
 
     def equity(self, marks: Mapping[Pair, Decimal]) -> Decimal:
         """Cash plus positions at `marks` (quote currency per base unit); KeyError when a held pair has no mark."""
-        return self.cash + sum(
-            ((position.amount * marks[pair]).quantize(MONEY_STEP) for pair, position in self._positions.items()), ZERO
-        )
+        total = self.cash
+        for pair, position in self._positions.items():
+            total += (position.amount * marks[pair]).quantize(MONEY_STEP)
+        return total
 
     def _buy(self, fill: Fill, leave_at: int | None) -> None:
         lot = self._lots.get(fill.pair)
@@ -148,7 +145,7 @@ class Portfolio:
 
     def _refresh(self, pair: Pair, lot: _Lot) -> None:
         amount = lot.bought - lot.sold
-        cost = (lot.paid * amount / lot.bought).quantize(MONEY_STEP)
+        cost = (lot.paid * amount / lot.bought).quantize(MONEY_STEP) if lot.sold else lot.paid
         self._positions[pair] = Position(pair, amount, lot.value / lot.bought, cost, lot.entry_at, lot.leave_at)
 
     def _trade(self, fill: Fill, lot: _Lot) -> Trade:
@@ -193,7 +190,8 @@ class Portfolio:
         self.start, self.cash = Decimal(state["start"]), Decimal(state["cash"])
         self.fees, self.slippage = Decimal(state["fees"]), Decimal(state["slippage"])
         self._closed = state["closed"]
-        self._lots, self._positions = {}, {}
+        self._lots.clear()
+        self._positions.clear()
         for pair, figures in state["lots"].items():
             lot = _Lot(figures["entry_at"], figures["leave_at"])
             for name in ("bought", "sold", "paid", "received", "value", "fees", "slippage"):

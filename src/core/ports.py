@@ -82,7 +82,7 @@ class Foreign(msgspec.Struct, frozen=True):
     seq: int = 0
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """What identifies a message: channel, producer, epoch of the producer's life, gap-free number in it."""
 
     channel: str
@@ -200,7 +200,9 @@ class Supervisor(Protocol):
 
 
 class Gate(Protocol):
-    """The only door to a broker."""
+    """The only door to a broker. `looked`: what was seen for the newest order, None where nobody keeps it."""
+
+    looked: Any
 
     def review(self, order: Order, state: SpineState) -> Approved | Denied:
         """Approve or deny one order; orders approved earlier in the slice count."""
@@ -277,6 +279,14 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     kind: str
     key: str
     body: bytes
+
+
+class Counsel(Stateful, Protocol):
+    """What a supervisor's policies said; their state survives a restart."""
+
+    def rows(self) -> Sequence[Row]:
+        """What is new since the last call, for the ledger."""
+        ...
 
 
 class Receipt(Protocol):

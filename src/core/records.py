@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from .canonical import encode
+from .canonical import encode, encode_lines
 from .clock import iso
 from .memory import MemoryRecord
 from .ports import Row
@@ -38,10 +38,14 @@ def _present(fields: dict[str, Any]) -> dict[str, Any]:
 def decision_fields(decision: Decision) -> dict[str, Any]:
     """One line of `decisions.jsonl`."""
     fields: dict[str, Any] = {"at": stamp(decision.at), "kind": decision.kind, **decision.detail}
-    for name in ("pair", "side", "reason", "source"):
-        value = getattr(decision, name)
-        if value is not None:
-            fields[name] = value
+    if decision.pair is not None:
+        fields["pair"] = decision.pair
+    if decision.side is not None:
+        fields["side"] = decision.side
+    if decision.reason is not None:
+        fields["reason"] = decision.reason
+    if decision.source is not None:
+        fields["source"] = decision.source
     return fields
 
 
@@ -115,9 +119,9 @@ ROW_BYTES = 262_144
 """Lines of one slice go into as many rows as needed, each about this large: far below what a ledger takes."""
 
 
-def decision_line(decision: Decision) -> bytes:
-    """A decision as it stands in `decisions.jsonl` and in the ledger, without the end of the line."""
-    return encode(decision_fields(decision))
+def decision_lines(decisions: Sequence[Decision]) -> tuple[bytes, ...]:
+    """Decisions as they stand in `decisions.jsonl` and in the ledger, without the ends of the lines."""
+    return tuple(encode_lines([decision_fields(decision) for decision in decisions])) if decisions else ()
 
 
 def decision_rows(at: int, lines: Sequence[bytes]) -> list[Row]:

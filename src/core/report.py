@@ -12,7 +12,7 @@ from .types import Decision, Fill, Order, Snapshot, Trade
 class Report(msgspec.Struct, frozen=True):
     """Everything one slice led to; ledger, screens, metrics and files live on Reports.
 
-    `written`: each of the decisions as `records.decision_line`.
+    `written`: the decisions as `records.decision_lines`.
     """
 
     at: int

@@ -166,13 +166,15 @@ def _moats_of(snapshot: Snapshot, index: int) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     newest_of = [NEVER] * len(MOATS)
     for column, known_at in zip(view.parts.moat.tolist(), view.parts.known_at.tolist(), strict=True):
-        newest_of[column] = max(newest_of[column], known_at)
+        if known_at > newest_of[column]:
+            newest_of[column] = known_at
+    states, values, quality = view.states[index].tolist(), view.values[index].tolist(), view.parts.quality.tolist()
     for column, (name, newest) in enumerate(zip(MOATS, newest_of, strict=True)):
         found[name] = {
-            "status": view.statuses[column].value,
-            "of_the_pair": STATUSES[int(view.states[index, column])].value,
-            "value": float(view.values[index, column]),
-            "quality": float(view.parts.quality[column]),
+            "status": view.statuses[column],
+            "of_the_pair": STATUSES[states[column]],
+            "value": values[column],
+            "quality": quality[column],
         }
         if newest != NEVER:
             found[name]["age_ms"] = max(0, snapshot.at - newest)

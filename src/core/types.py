@@ -298,7 +298,7 @@ class Points(msgspec.Struct, frozen=True, gc=False):
         return self.volume + self.volatility + self.liquidity + self.trend + self.cross_moat
 
 
-class Idea(msgspec.Struct, frozen=True):
+class Idea(msgspec.Struct, frozen=True, gc=False):
     """A wish to be long (buy) or flat (sell) in a pair, said at a time by a group of voters.
 
     `score` in [0, 1]. `edge` is the expected log return over `horizon` intervals before costs; None where

@@ -105,7 +105,8 @@ class Lost(msgspec.Struct, frozen=True):
 class Executed(msgspec.Struct, frozen=True):
     """One execution, known by `execution_id`; it may come twice, by two ways, and before the acknowledgement.
 
-    `fee` in quote currency. `closes` where the exchange says with it that the order is done.
+    `fee` in quote currency. `closes` where the exchange says with it that the order is done. `slippage`: what a
+    simulated venue charges beside a price that does not slip (quote currency); a real one has it in the price.
     """
 
     execution_id: str
@@ -118,6 +119,7 @@ class Executed(msgspec.Struct, frozen=True):
     fee: Decimal
     at: int
     closes: bool = False
+    slippage: Decimal = Decimal(0)
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -133,7 +135,10 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """The answer to a question: everything asked for, as it was at the venue at `at`."""
+    """The answer to a question: everything asked for, as it was at the venue at `at`.
+
+    `balances` by asset are whole: what open orders hold included. `venue_now` is the venue's clock (UTC ms).
+    """
 
     ask: Ask
     number: int
@@ -155,7 +160,10 @@ class NotAnswered(msgspec.Struct, frozen=True):
 
 
 class StatusChanged(msgspec.Struct, frozen=True):
-    """The exchange, or one pair of it, opened or closed; `connected` is whether its private stream is alive."""
+    """The exchange, or one pair of it, opened or closed; `connected` is whether its private stream is alive.
+
+    The first one comes when the connection is made: until then nothing is sent.
+    """
 
     status: VenueStatus
     connected: bool

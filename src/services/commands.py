@@ -11,7 +11,10 @@ from typing import Any
 import msgspec
 
 from ..core.errors import NotFound, UsageError
+from ..core.standing import Level
 from ..core.types import Command, CommandKind, Pair, Side
+from .supervisor.policies import POLICIES
+from .supervisor.policy_supervisor import STATES
 
 Fields = Mapping[str, Any]
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
@@ -22,14 +25,17 @@ _AMOUNT = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")  # of the format: plain dec
 _SAID: Mapping[str, str] = {CommandKind.EMERGENCY_SHUTDOWN: "stop --emergency"}
 """How the command line says what has another name here."""
 _EFFECTS = {
-    CommandKind.HALT: "no new entries or teams; takes effect with the next slice, exits and stops go on",
+    CommandKind.HALT: "nothing leaves from now on but stops and what you ask for to get out; what waits to be bought "
+    "is cancelled with the next slice, and there are no new teams; `mycelial resume REASON` lifts it",
     CommandKind.RESUME: "entries are allowed again; takes effect with the next slice",
     CommandKind.STOP: "the run drains and ends; takes effect with the next slice",
     CommandKind.EMERGENCY_SHUTDOWN: "no new entries or teams, what waits is cancelled, the run saves and ends; "
     "takes effect with the next slice, which comes at once; it stays halted until `mycelial resume REASON`",
     CommandKind.FLATTEN: "holdings are sold; takes effect with the next slice",
     CommandKind.ORDER: "passes the same gate as every order; takes effect with the next slice",
+    CommandKind.POLICY: "takes effect with the next slice and outlasts restarts; orders and stops stay as they are",
 }
+_REDUCED = "no new entries from now on, nor teams where it is for all; exits and stops go on"
 
 
 def command_handlers(
@@ -40,7 +46,7 @@ def command_handlers(
     new_id: Callable[[], str] = lambda: "",
 ) -> dict[str, Handler]:
     """Handlers by command name: halt, resume, stop, emergency_shutdown, flatten,
-    order and status; each takes the request's fields.
+    order, policy and status; each takes the request's fields.
 
     A command is checked, handed to `record` (which returns only when it is durable), then to `put`; only then is it
     answered. `new_id` names it, so that what was recorded and what took effect can be matched. What `record` raises
@@ -59,21 +65,23 @@ def command_handlers(
         return status()
 
     return {
-        "halt": lambda fields: accept(_with_reason(CommandKind.HALT, fields)),
-        "resume": lambda fields: accept(_with_reason(CommandKind.RESUME, fields)),
+        "halt": lambda fields: accept(_halt(fields, pairs)),
+        "resume": lambda fields: accept(_of_pair(CommandKind.RESUME, fields, pairs)),
         "stop": lambda fields: accept(_stop(fields)),
         "emergency_shutdown": lambda fields: accept(_with_reason(CommandKind.EMERGENCY_SHUTDOWN, fields)),
         "flatten": lambda fields: accept(_flatten(fields, pairs)),
         "order": lambda fields: accept(_order(fields, pairs)),
+        "policy": lambda fields: accept(_policy(fields)),
         "status": tell,
     }
 
 
 def _accepted(command: Command) -> dict[str, Any]:
-    answer = {"command": command.kind.value, "effect": _EFFECTS[command.kind], "reason": command.reason}
-    for name in ("pair", "side", "amount"):
+    effect = _REDUCED if command.level == Level.REDUCE_ONLY else _EFFECTS[command.kind]
+    answer = {"command": command.kind.value, "effect": effect, "reason": command.reason}
+    for name in ("pair", "side", "amount", "policy", "state"):
         value = getattr(command, name)
-        if value is not None:
+        if value not in (None, ""):
             answer[name] = str(value)
     return answer
 
@@ -81,6 +89,21 @@ def _accepted(command: Command) -> dict[str, Any]:
 def _with_reason(kind: CommandKind, fields: Fields) -> Command:
     _only(fields, kind, "reason")
     return Command(kind, _reason(fields, kind), SOURCE)
+
+
+def _halt(fields: Fields, pairs: Sequence[Pair]) -> Command:
+    """Everything or one pair, halted or only reduced."""
+    reduce_only = fields.get("reduce_only", False)
+    if not isinstance(reduce_only, bool):
+        raise UsageError(f"halt: reduce_only {str(reduce_only)[:40]!r}: write true or false")
+    command = _of_pair(CommandKind.HALT, fields, pairs, "reduce_only")
+    return msgspec.structs.replace(command, level=(Level.REDUCE_ONLY if reduce_only else Level.HALTED).value)
+
+
+def _of_pair(kind: CommandKind, fields: Fields, pairs: Sequence[Pair], *more: str) -> Command:
+    _only(fields, kind, "reason", "pair", *more)
+    pair = None if fields.get("pair") is None else _pair(fields, kind, pairs)
+    return Command(kind, _reason(fields, kind), SOURCE, pair)
 
 
 def _stop(fields: Fields) -> Command:
@@ -99,6 +122,20 @@ def _order(fields: Fields, pairs: Sequence[Pair]) -> Command:
     _only(fields, kind, "pair", "side", "amount", "reason")
     pair, side, amount = _pair(fields, kind, pairs), _side(fields), _amount(fields)
     return Command(kind, _reason(fields, kind, "manual order"), SOURCE, pair, side, amount)
+
+
+def _policy(fields: Fields) -> Command:
+    kind = CommandKind.POLICY
+    _only(fields, kind, "policy", "to", "reason")
+    policy, state = str(fields.get("policy")), str(fields.get("to"))
+    if policy not in POLICIES:
+        near = difflib.get_close_matches(policy, POLICIES, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(POLICIES)}"
+        raise NotFound(f"policy: no policy {policy[:40]!r}; {hint}")
+    if state not in STATES:
+        raise UsageError(f"policy: to {state[:40]!r}: write {', '.join(STATES)}")
+    reason = _reason(fields, kind, f"asked to be {state}")
+    return Command(kind, reason, SOURCE, policy=policy, state=state)
 
 
 def _only(fields: Fields, command: str, *known: str) -> None:

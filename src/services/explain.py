@@ -9,12 +9,13 @@ from typing import Any
 from ..core import records
 from ..core.clock import from_iso, iso
 from ..core.errors import InvariantError, NotFound, UsageError
+from ..core.limits import text
 from ..core.meeting import Heard, Meeting, TraderRules
 from ..core.messages import BaselineIdea, MycelialIdea
 from ..core.story import Line, Story
 from ..core.traces import Reviewed, Rules, Told
 from ..core.types import Fill, Order, OrderKind, Side, Stream, Trade
-from .gate import controls, cost, drawdown, spendable
+from .gate import cost, drawdown, every_control, spendable
 from .replayed import EXIT, Decided, decide, decisive
 
 STOP = "-stop"
@@ -295,8 +296,10 @@ def _review_gates(story: Story, seq: int, review: Reviewed | None, order: Order)
         "max_positions": (looked.pairs, limits.max_positions),
         "insufficient_cash": (_money(cost(order, limits)), _money(spendable(looked, limits))),
     }
-    for name, objects in controls(order, looked, limits):
-        yield gate(name, None if stopped else not objects, *shown[name])
+    for control in every_control(order, looked, limits):
+        name, objects = control.name, control.objects
+        figures = shown.get(name) or (text(control.value), text(control.limit))
+        yield gate(name, None if stopped else not objects, *figures)
         stopped |= objects
         if objects and name != review.denied:
             raise _contradiction(story, order, f"{name} objects, the gate said {review.denied or 'yes'!r}")

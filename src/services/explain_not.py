@@ -9,6 +9,7 @@ import msgspec
 
 from ..core.clock import iso
 from ..core.errors import NotFound
+from ..core.limits import text
 from ..core.moats import MOATS
 from ..core.story import Line, Silence, Story
 from ..core.traces import (
@@ -25,6 +26,7 @@ from ..core.traces import (
 )
 from ..core.types import STATUSES, Pair, Stream
 from .explain import moment, stage_at
+from .gate import every_control
 
 LAST = "last"
 HAPPENINGS = ("intent", "conflict", "refusal", "order", "fill", "deployment", "lifecycle")
@@ -271,15 +273,31 @@ def _gatekeeper(now: Moment) -> Gate:
     if now.review is None:
         return gate("supervisor", False, "the supervisor planned no order of it")
     if now.review.denied:
-        order = str(now.review.order.id)
+        order, figures = str(now.review.order.id), _figures_of(now)
         says = f"the risk gate denied order {order}: {now.review.denied}"
-        return gate(now.review.denied, False, says, order=order, multiplier=str(now.review.multiplier))
+        says += f" ({figures['value']} against a limit of {figures['limit']})" if figures.get("limit") else ""
+        return gate(now.review.denied, False, says, order=order, multiplier=str(now.review.multiplier), **figures)
     return gate("risk_gate", True, "the risk gate approved it")
+
+
+def _figures_of(now: Moment) -> dict[str, str]:
+    """What the control that denied an order saw, and its limit: judged again by what was written down."""
+    review = now.review
+    assert review is not None, "an order was denied"
+    seq, _ = now.story.reviews[str(review.order.id)]
+    for control in every_control(review.order, review.looked, now.story.rules_at(seq).limits):
+        if control.name == review.denied:
+            return {"value": text(control.value), "limit": text(control.limit)}
+    return {}
 
 
 def _broker(now: Moment) -> Gate:
     assert now.review is not None, "an order was approved"
     order = str(now.review.order.id)
+    kept = [line for line in now.here if line["kind"] == "refusal" and line["reason"] == "kill_switch"]
+    if kept:
+        says = f"the kill switch was thrown before order {order} left: {kept[0].get('value')}"
+        return gate("kill_switch", False, says, order=order)
     refused = [line for line in now.here if line["kind"] == "refusal" and line["reason"] == "broker_refused"]
     lost = [one.state for one in now.story.states if one.id == order and one.state in ("rejected", "cancelled")]
     if refused or lost:

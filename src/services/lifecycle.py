@@ -110,6 +110,11 @@ class AssetLife(Life):
         deep = standing.stage is Stage.DEEP_PROBATION
         return self._settings.deep_probation_size if deep else self._settings.probation_size
 
+    def stage(self, pair: Pair) -> Stage | None:
+        """The stage of an asset; None where it never had a team or a trade."""
+        standing = self._standings.get(pair)
+        return None if standing is None else standing.stage
+
     def standing(self, pair: Pair) -> Standing | None:
         """Where an asset stands; None where it never had a team or a trade."""
         return self._standings.get(pair)

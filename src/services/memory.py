@@ -123,7 +123,9 @@ class PatternMemory:
 
         Where `where` names no namespace, trading and failed patterns are both looked at.
         """
-        both = where._replace(namespaces=where.namespaces or PATTERNS, with_outcome=True)
+        both = where
+        if not (where.namespaces and where.with_outcome):
+            both = where._replace(namespaces=where.namespaces or PATTERNS, with_outcome=True)
         return recommend(self.index.similar(vector, self._settings.similar, as_of, both), self._settings)
 
     def forget(self, before: int) -> int:

@@ -30,17 +30,25 @@ NOWHERE = -1
 
 
 @compiled
-def _store(vectors: FloatArray, row: int, vector: FloatArray) -> None:
-    """`vector` (dimensions,) scaled to length 1 into its lane; the scale comes first, so nothing overflows."""
+def _store(vectors: FloatArray, row: int, vector: FloatArray) -> float:
+    """`vector` (dimensions,) scaled to length 1 into its lane; the scale comes first, so nothing overflows.
+
+    Returns the largest size of its numbers: 0 and what is not finite cannot be scaled, and nothing is stored.
+    """
     largest = 0.0
     for value in vector:
+        if not math.isfinite(value):
+            return math.inf
         largest = max(largest, abs(value))
+    if largest == 0.0:
+        return largest
     square = 0.0
     for value in vector:
         square += (value / largest) * (value / largest)
     length = math.sqrt(square)
     for index in range(vector.shape[0]):
         vectors[row // LANES, index, row % LANES] = vector[index] / largest / length
+    return largest
 
 
 @compiled
@@ -125,6 +133,7 @@ class MemoryIndex:
         self._codes_of: list[dict[object, int]] = [{} for _ in range(FIELDS)]
         self._filters: dict[Where, tuple[IntArray, BoolArray]] = {}
         self._one = np.empty((1, self.dimensions, LANES))
+        self._query = self._one[0, :, 0]
         self._vectors = np.zeros((1, self.dimensions, LANES))
         self._columns(LANES)
 
@@ -164,16 +173,17 @@ class MemoryIndex:
         Only records that pass `where`, were known at `as_of` (UTC ms, that instant included) and had not been
         replaced by then. Empty for a vector of zeros; DataError for a wrong length or numbers that are not finite.
         """
-        if vector.shape != (self.dimensions,) or not np.isfinite(vector).all():
+        largest = _store(self._one, 0, vector) if vector.shape == (self.dimensions,) else math.inf
+        if largest == math.inf:
             raise DataError(f"a query needs {self.dimensions} finite numbers, not {vector.shape}: {vector}")
-        if k < 1 or not vector.any():
+        if k < 1 or largest == 0.0:
             return []
-        _store(self._one, 0, vector)
         rows = _search(
             self._vectors, self._codes, self._times, len(self._records), *self._filter(where), as_of,
-            self._one[0, :, 0], k, self._passed, self._scores,
+            self._query, k, self._passed, self._scores,
         )  # fmt: skip
-        found = [Similar(self._records[row], float(self._scores[row])) for row in rows.tolist()]
+        records, scores = self._records, self._scores[rows].tolist()
+        found = [Similar(records[row], score) for row, score in zip(rows.tolist(), scores, strict=True)]
         found.sort(key=lambda one: (-one.similarity, one.record.id))
         return found[:k]
 

@@ -45,12 +45,14 @@ class PnLTracker(Tracker):
         for source, idea in ideas:
             said.setdefault(source, []).append(idea)
         for name, (stream, desk, least) in self._shadows.items():
+            rival = self._rivals.get(name)
+            own = said.get(stream, ()) if rival is None else self._of_rival(rival, slice_, snapshot, least)
+            if not own and desk.idle:
+                continue
             trades = desk.settle(slice_).trades
             if trades:
                 self._close(name, trades, slice_.at)
                 closed.extend(trades)
-            rival = self._rivals.get(name)
-            own = said.get(stream, ()) if rival is None else self._of_rival(rival, slice_, snapshot, least)
             intents = _intents(own, desk.portfolio.positions, least)
             if not desk.rests(intents, own, slice_.at):
                 self._decide(name, desk, intents, own, snapshot)

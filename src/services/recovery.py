@@ -22,12 +22,14 @@ OWN_SOURCES = frozenset({"risk-guardian"})
 class Recorded(msgspec.Struct, frozen=True):
     """What came from outside in an earlier life, each with the slice it came in, in order.
 
-    `down`: the slices that had no bus. What was refused then must not be bought now.
+    `down`: the slices that had no bus. What was refused then must not be bought now. `withheld`: orders that the kill
+    switch kept back, and why: they must not be sent now.
     """
 
     commands: Sequence[tuple[int, Command]]
     foreign: Sequence[tuple[int, Foreign]]
     down: frozenset[int] = frozenset()
+    withheld: Mapping[str, str] = {}
 
 
 def by_slice[T](recorded: Iterable[tuple[int, T]]) -> Mapping[int, Sequence[T]]:
@@ -42,6 +44,7 @@ def catch_up(engine: Engine, slices: Iterable[Slice], until: int, recorded: Reco
     """Walk through the slices up to `until`; returns how many, and the first slice after them (already taken)."""
     commands = by_slice((at, command) for at, command in recorded.commands if command.source not in OWN_SOURCES)
     foreign = by_slice(recorded.foreign)
+    engine.outbound.withheld = recorded.withheld
     count = 0
     for slice_ in slices:
         if slice_.at > until:

@@ -10,7 +10,7 @@ from src.backtesting.recorder import Recorder
 from src.backtesting.result import EDGE_TESTED, RunFacts
 from src.core.engine import Report
 from src.core.portfolio import Portfolio
-from src.core.records import decision_line
+from src.core.records import decision_lines
 from src.core.timeframes import DAY_MS, HOUR_MS
 from src.core.types import (
     BarBlock,
@@ -62,7 +62,7 @@ def report(
         slices=slice_ + 1,
         bars=int(shot.fresh.sum()),
         decisions=decisions,
-        written=tuple(decision_line(one) for one in decisions),
+        written=decision_lines(decisions),
         orders=orders,
         fills=fills,
         trades=(),

@@ -12,7 +12,7 @@ from src.backtesting.recorder import Recorder
 from src.backtesting.result import EDGE_TESTED, RunFacts, build, to_json
 from src.core.engine import Report
 from src.core.portfolio import Portfolio
-from src.core.records import decision_line
+from src.core.records import decision_lines
 from src.core.timeframes import DAY_MS, HOUR_MS
 from src.core.types import BarBlock, Decision, Pair, Side, Snapshot, Stream, Trade
 
@@ -79,7 +79,7 @@ def report(
         slices=1,
         bars=int(fresh.sum()),
         decisions=decisions,
-        written=tuple(decision_line(one) for one in decisions),
+        written=decision_lines(decisions),
         orders=(),
         fills=(),
         trades=(),

@@ -67,6 +67,7 @@ SMALL = Sizes(
     long_runs=3,
     small_runs=2,
     small_bars=60,
+    ticks=2_000,
 )
 ONE_RUN = {"swarm_peak_rss_mb", "sweep_memory_vs_vectorbt"}
 PEERS = {
@@ -135,6 +136,8 @@ def test_goals_are_those_that_were_promised() -> None:
         "sweep_vs_vectorbt": 3.0,
         "sweep_memory_vs_vectorbt": 4.0,
         "million_bars_vs_100k": 0.8,
+        "tick_to_signal_p99_ms": 100.0,
+        "cycle_100_positions_ms": 100.0,
         "help_s": 0.4,
     }
 

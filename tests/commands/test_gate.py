@@ -173,7 +173,7 @@ def test_live_asks_for_a_verdict_first(say: Say, edge: Path) -> None:
     verdict(say, code=6)
     refused(say(*live), 4, "was judged by other limits")
     verdict(say, *SHORT)
-    refused(say(*live), 4, "lets it pass, but this version has no exchange")
+    refused(say(*live), 4, "takes no limits from the shipped file: risk.max_drawdown_ratio")
     refused(say(*live, "--set", "risk.max_positions=1"), 4, "is about another configuration (config_sha256")
     path = edge / GATE
     plain = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])

@@ -17,7 +17,19 @@ HEAVY = ("pandas", "numba", "mesa", "talib", "scipy", "sqlalchemy", "pyarrow", "
 
 
 def test_the_contract_of_commands_is_covered() -> None:
-    expected = {"run", "backtest", "list-data", "import-data", "census", "tap", "status", "halt", "resume", "stop"}
+    expected = {
+        "run",
+        "backtest",
+        "list-data",
+        "import-data",
+        "download-data",
+        "census",
+        "tap",
+        "status",
+        "halt",
+        "resume",
+        "stop",
+    }
     expected |= {"flatten", "order", "show-config", "doctor", "verify", "report", "bench"}
     assert expected <= set(COMMANDS)
 

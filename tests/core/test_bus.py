@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import msgspec
 import pytest
 
 from src.core.bus import LocalBus
@@ -11,8 +13,9 @@ from src.core.clock import SimClock, Timer
 from src.core.errors import BusError
 from src.core.messages import CHANNELS, Barrier, finiteness
 from src.core.signing import sign, verify_signature
+from src.core.types import Side, Vote
 from tests.checks import bus_checks
-from tests.checks.bus_checks import IDEAS, MARKET, NOW, SECRET, Rig, halt, idea, market, run_traffic, settings
+from tests.checks.bus_checks import IDEAS, MARKET, NOW, SECRET, Rig, baseline, halt, idea, market, run_traffic, settings
 
 
 @pytest.fixture(params=[False, True], ids=["by reference", "through the wire form"])
@@ -51,6 +54,17 @@ def test_what_cannot_be_encoded_is_refused_in_the_wire_form() -> None:
         with pytest.raises(BusError):
             bus.publish(channel, message)
     assert bus.counts() == {}
+
+
+def test_the_written_out_tests_for_finite_numbers_see_every_number() -> None:
+    rows = {"features": {"rsi": math.inf}, "votes": (Vote("a", Side.BUY, math.nan),)}
+    for message in (market(), idea(), baseline()):
+        test, fields = finiteness(type(message)), message.__struct_fields__
+        assert test(message)
+        spoilt = {name: math.nan for name in fields if isinstance(getattr(message, name), float)}
+        spoilt |= {name: row for name, row in rows.items() if name in fields}
+        for name, value in spoilt.items():
+            assert not test(msgspec.structs.replace(message, **{name: value})), name
 
 
 def test_every_struct_of_the_table_has_a_test_for_finite_numbers() -> None:

@@ -77,3 +77,29 @@ def test_same_bytes_in_another_process(seed: str) -> None:
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert told.stdout.strip() == canonical.digest({"x": 2, "y": 1, "z": 0, "set": ["a", "b", "c"]})
+
+
+def test_lines_are_what_each_value_alone_is() -> None:
+    values = [{"b": "two\nlines", "a": None}, Decision(at=1, kind="idea", reason="null"), {"n": [0.1, Decimal("1.50")]}]
+    assert canonical.encode_lines(values) == [canonical.encode(value) for value in values]
+    assert canonical.encode_lines([]) == []
+
+
+@pytest.mark.parametrize("number", [float("nan"), -float("nan"), float("inf"), float("-inf"), Decimal("NaN")])
+def test_nulls_that_do_not_apply_hide_no_number_that_is_not_finite(number: float) -> None:
+    with pytest.raises(DataError, match=r"not a finite number at \$\.b\[0\]"):
+        canonical.encode({"a": None, "b": [number]})
+    with pytest.raises(DataError, match=r"not a finite number at \$\.b:"):
+        canonical.encode_lines([{"a": None}, {"b": number}])
+
+
+def test_the_largest_numbers_stand_beside_nulls() -> None:
+    assert (
+        canonical.encode([2**70, 1.7976931348623157e308, None])
+        == b"[1180591620717411303424,1.7976931348623157e308,null]"
+    )
+
+
+def test_a_line_without_canonical_form_is_refused() -> None:
+    with pytest.raises(DataError, match="no canonical JSON"):
+        canonical.encode_lines([{"a": 1}, {"b": object()}])

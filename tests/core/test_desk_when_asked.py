@@ -87,3 +87,23 @@ def test_rests_is_true_exactly_where_nothing_would_be_decided() -> None:
 def test_pairs_with_a_bar_are_counted() -> None:
     blocks = [slice_of(0, bars).bars for bars in ({}, BARS[0], {pair: flat(1.0) for pair in PAIRS})]
     assert [block.count() for block in blocks if block is not None] == [0, 2, len(PAIRS)]
+
+
+def test_a_desk_is_idle_until_an_entry_waits_and_again_once_nothing_is_held() -> None:
+    walk = Walk()
+    assert walk.desk.idle
+    walk({BTC: flat(100.0)}, [intent(horizon=1)])
+    assert not walk.desk.idle  # the entry waits
+    walk({BTC: flat(100.0)})
+    assert not walk.desk.idle  # held, with a stop
+    walk({BTC: flat(100.0)})
+    assert walk.desk.idle
+
+
+def test_what_the_gate_looked_at_is_of_one_slice() -> None:
+    walk = Walk()
+    walk.desk.reviews = []
+    walk({BTC: flat(100.0)}, [intent()])
+    assert [review.verdict.order.pair for review in walk.desk.reviews] == [BTC]
+    walk.desk.settle(slice_of(1, {BTC: flat(100.0)}))
+    assert walk.desk.reviews == []

@@ -105,6 +105,22 @@ def test_every_is_called_by_mesas_clock_and_counts_missing_bars() -> None:
     assert called == [3.0, 6.0, 9.0, 12.0]
 
 
+def test_an_event_that_somebody_scheduled_with_mesa_comes_at_its_time() -> None:
+    model = make()
+    seen: list[tuple[float, int]] = []
+
+    def note() -> None:
+        seen.append((model.time, model.steps))
+
+    see(model, START)
+    model.schedule_event(note, at=2.5)
+    model.schedule_event(note, at=4.0)
+    for hours in (1, 1.75, 7):
+        see(model, START + int(hours * HOUR))
+    assert seen == [(2.5, 2), (4.0, 4)]
+    assert (model.time, model.steps) == (8.0, 8)
+
+
 def test_what_every_calls_is_the_fault_of_its_owner() -> None:
     model = make()
 
@@ -170,8 +186,11 @@ def test_removal_takes_subscription_phase_name_and_place_in_the_network() -> Non
     calls: list[str] = []
     agent = Probe(model, "a", "sense", lambda seen: calls.append("act"))
     agent.hear("market-data:*", lambda message: calls.append("heard"))
-    model.connect(["a", "b", "c"], [("a", "b"), ("b", "c")])
+    model.connect(lambda: (["a", "b", "c"], [("a", "b"), ("b", "c")]))
+    assert sorted(model.edges()) == [("a", "b"), ("b", "c")], "known before it is laid"
+    assert sorted(model.topology.G.edges) == [("a", "b"), ("b", "c")]
     agent.remove()
+    assert sorted(model.edges()) == [("b", "c")]
     model.bus.publish("market-data:BTC/USDT", market("m"))
     see(model, START)
     assert calls == []

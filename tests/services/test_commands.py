@@ -44,14 +44,43 @@ class Run:
 def test_halt_is_written_down_before_it_is_put() -> None:
     run = Run()
     answer = run.ask("halt", reason="  exchange\tmaintenance ")
-    expected = Command(CommandKind.HALT, "exchange maintenance", "control")
+    expected = Command(CommandKind.HALT, "exchange maintenance", "control", level="halted")
     assert run.log == ["record", "put"]
     assert run.journal == run.mailbox.drain() == [expected]
     assert answer == {
         "command": "halt",
-        "effect": "no new entries or teams; takes effect with the next slice, exits and stops go on",
+        "effect": "nothing leaves from now on but stops and what you ask for to get out; what waits to be bought "
+        "is cancelled with the next slice, and there are no new teams; `mycelial resume REASON` lifts it",
         "reason": "exchange maintenance",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "expected"),
+    [
+        ("halt", {"reduce_only": True}, Command(CommandKind.HALT, "why", "control", level="reduce_only")),
+        ("halt", {"reduce_only": False}, Command(CommandKind.HALT, "why", "control", level="halted")),
+        ("halt", {"pair": "ETH/USD"}, Command(CommandKind.HALT, "why", "control", PAIRS[1], level="halted")),
+        ("resume", {"pair": "ETH/USD"}, Command(CommandKind.RESUME, "why", "control", PAIRS[1])),
+    ],
+)
+def test_halts_of_a_pair_and_milder_ones(name: str, fields: dict[str, Any], expected: Command) -> None:
+    run = Run()
+    answer = run.ask(name, reason="why", **fields)
+    assert run.mailbox.drain() == [expected]
+    assert answer.get("pair") == fields.get("pair")
+    assert ("exits and stops go on" in answer["effect"]) == (expected.level == "reduce_only")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [({"reduce_only": "yes"}, UsageError), ({"pair": "FOO/USD"}, NotFound), ({"level": "halted"}, UsageError)],
+)
+def test_halts_that_are_not_understood_halt_nothing(fields: dict[str, Any], error: type[MycelialError]) -> None:
+    run = Run()
+    with pytest.raises(error):
+        run.ask("halt", reason="why", **fields)
+    assert run.journal == run.mailbox.drain() == []
 
 
 def test_what_cannot_be_written_down_is_neither_put_nor_answered() -> None:

@@ -21,6 +21,7 @@ from src.core.ports import Bus, Origin, Row
 from src.core.story import Story
 from src.core.types import Command, CommandKind, Side
 from src.services.explain import why
+from src.services.explain_not import why_not
 from tests.golden import tape
 from tests.stories import kinds, told, write
 from tests.walked import Walk, crashing
@@ -74,7 +75,10 @@ def test_an_entry_is_explained_by_its_messages(bus: str, server: EmbeddedValkey,
     assert [one["gate"] for one in found["gates"]] == [
         "rule_of_3", "learners", "window_ms", "same_side", "trader_halted", "edge_against_cost", "memory",
         "supervisor", "bad_amount", "halted", "bus_down", "drawdown", "stale_data", "position_open", "order_open",
-        "max_positions", "insufficient_cash",
+        "max_positions", "insufficient_cash", "not_active", "daily_loss", "loss_streak", "reject_ratio", "slippage",
+        "unknown_orders", "orders_per_minute", "orders_per_day", "manual_orders_per_day", "messages_per_minute",
+        "messages_per_day", "open_orders", "duplicate", "self_cross", "price_collar", "order_notional",
+        "position_notional", "gross_exposure", "asset_exposure", "correlated_exposure",
     ]  # fmt: skip
     assert all(one["passed"] for one in found["gates"])
     by_name = {one["gate"]: (one["figure"], one["limit"]) for one in found["gates"]}
@@ -95,7 +99,13 @@ def test_a_horizon_explains_itself(tmp_path: Path) -> None:
     assert found["exit"] == {
         "reason": "horizon", "entry": entry, "entered": iso(tape.closed_at(45)), "leave_at": iso(tape.closed_at(51)),
     }  # fmt: skip
-    assert [one["gate"] for one in found["gates"]] == ["supervisor", "bad_amount", "nothing_to_close"]
+    assert [one["gate"] for one in found["gates"]] == [
+        "supervisor",
+        "bad_amount",
+        "nothing_to_close",
+        "not_active",
+        "duplicate",
+    ]
     assert found["outcome"]["trades"][0]["profit"] == "4.7568"
 
 
@@ -132,6 +142,18 @@ def test_an_opposite_idea_explains_itself(learners: int, needed: list[str], tmp_
     assert found["order"]["at"] == iso(tape.closed_at(48))
     assert found["swarm"]["side"] == "sell"
     assert found["replay"]["decisive"] == needed
+
+
+def test_an_order_beyond_a_limit_of_the_account_shows_value_and_limit(tmp_path: Path) -> None:
+    story = told(Walk(limits__max_order_quote=999).all(), tmp_path)
+    (denied,) = story.reviews
+    last = why(story, denied)["gates"][-1]
+    assert last == {"gate": "order_notional", "passed": False, "figure": "999.99999992", "limit": "999"}
+    stopped = why_not(story, tape.PAIR, iso(tape.closed_at(45)))
+    assert stopped["stopped_by"] == "order_notional"
+    assert "999.99999992 against a limit of 999" in stopped["says"]
+    (line,) = [line for line in story.lines if line["kind"] == "refusal"]
+    assert (line["reason"], line["value"], line["limit"]) == ("order_notional", "999.99999992", "999")
 
 
 def test_a_denied_order_names_the_control(tmp_path: Path) -> None:

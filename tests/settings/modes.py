@@ -43,6 +43,10 @@ from tests.connectors.sources.test_poller import NOW, Told
 from tests.core.test_model import Probe
 from tests.settings import discovering, losing
 from tests.settings.leaves import tree
+from tests.settings.ordering import ordering
+from tests.settings.steering import steering
+from tests.settings.streaming import streaming
+from tests.settings.venturing import ventured
 from tests.settings.watched import Watch
 
 Mode = Callable[[Watch, Path], None]
@@ -229,16 +233,23 @@ MODES: dict[str, tuple[Mode, tuple[str, ...]]] = {
                 "moats.pace",
                 "patterns",
             ),
-            *("prospecting", "research", "risk", "sharing", "statistics", "trading"),
+            *("prospecting", "research", "risk", "limits", "sharing", "statistics", "trading"),
         ),
     ),
     "judge": (judging, ("gate", "validation")),
     "stress": (stressing, ("stress",)),
     "walk": (walking, ("builder", "haven", "lifecycle", "consensus", "prospecting", "risk")),
-    "run": (running, ("agents", "bus", "ledger", "simulated", "moats.board", "memory", "run")),
+    "run": (running, ("agents", "bus", "ledger", "simulated", "moats.board", "memory", "run", "limits")),
     "doctor": (diagnosing, ("run.min_free_disk_mb", "run.control_timeout_seconds", "bus.port")),
     "sources": (asking, ("moats",)),
     "store": (remembering, tuple(f"memory.{name}" for name in STORE)),
+    "orders": (ordering, ("execution",)),
+    "streams": (streaming, ("kraken.streams",)),
+    "kraken": (
+        ventured,
+        tuple(f"kraken.{name}" for name in ("key_file", "rest", "nonce", "orders", "budget", "download")),
+    ),
+    "policies": (steering, ("policies",)),
     "failures": (failing, ("agents", "ledger.retry_seconds", "bus.backoff_cap_seconds", "bus.backoff_first_seconds")),
 }
 """What each mode does, and the settings that belong to it: each of them must be looked at in one of its modes."""

@@ -23,6 +23,7 @@ from tests.settings.leaves import tree
         ({"lifecycle.lift_ratio": -0.06}, "lifecycle"),
         ({"analysts.teams.0.macd": [17, 8, 9]}, "macd"),
         ({"moats.board.min_history_days": 90}, "min_history_days"),
+        ({"execution.watch_seconds": 5.0}, "must be above deadline_seconds"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, object], said: str) -> None:

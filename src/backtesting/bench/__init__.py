@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from ...core.errors import NotFound
-from . import buses, engines, features, ledger, lookup, parallel, process, society, swarm
+from . import buses, cycle, engines, features, ledger, lookup, parallel, process, society, swarm, ticks
 from .machine import Machine, growth_mb, machine, own_peak_mb
 from .measure import Measured, Parts, Sizes, middle
 from .swarm import walk
@@ -66,6 +66,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sweep_memory_vs_vectorbt": Benchmark(engines.sweep_memory, "MB", "lower", 4.0, "vectorbt"),
     "million_bars_vs_100k": Benchmark(engines.long_against_short, "bars/s over bars/s", "higher", 0.8),
     "parallel_64_vs_serial": Benchmark(parallel.against_serial, "s", "lower", 1.5, "serial"),
+    "cycle_100_positions_ms": Benchmark(cycle.hundred_positions, "ms", "lower", 100.0),
+    "tick_to_signal_p99_ms": Benchmark(ticks.tick_to_signal, "ms", "lower", 100.0),
     "help_s": Benchmark(process.help_answer, "s", "lower", 0.4),
 }
 

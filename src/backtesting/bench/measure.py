@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from ...core.clock import Timer
 from ...core.config import Settings
 from ...core.history import History
 from ...core.ports import Bus, Clock, Ledger, Memory
-from ...core.types import Slice, Snapshot, Trade
+from ...core.types import Pair, Slice, Snapshot, Tick, Trade
 
 MICROSECONDS, MILLISECONDS = 1e6, 1e3
 
@@ -53,6 +54,27 @@ class Sizes(msgspec.Struct, frozen=True):
     sweeps: int = 10
     small_runs: int = 64
     small_bars: int = 600
+    ticks: int = 20_000
+
+
+class TickStream(Protocol):
+    """The newest trade of each pair, as the house gets it from an exchange."""
+
+    def ready(self) -> bool:
+        """Whether trades come."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Until there is a newer trade, at most so long; whether there is."""
+        ...
+
+    def newest(self) -> Mapping[Pair, Tick]:
+        """The newest trade of each pair that had one since the last call."""
+        ...
+
+    def close(self) -> None:
+        """Leave."""
+        ...
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -65,7 +87,9 @@ class Parts(msgspec.Struct, frozen=True):
     `help_command` are the words of the command line; `rule_walk` runs the rule of the comparison over a history of one
     pair, with a stake, its ledger in a folder, and gives the account's trades; `sweep_extra_mb` by how much a fresh
     process grows while it sweeps one row over so many bars; `peers` is the folder of the peers'
-    environments; `runs` makes so many small runs over so many bars, so many at once, from a fresh process.
+    environments; `runs` makes so many small runs over so many bars, so many at once, from a fresh process; `cycle`
+    gives the next cycle of a supervisor with so many positions; `stream` the trades of pairs from an exchange at an
+    address (a `TickStream`).
     """
 
     settings: Settings
@@ -82,6 +106,8 @@ class Parts(msgspec.Struct, frozen=True):
     sweep_extra_mb: Callable[[int], float]
     peers: Path | None
     runs: Callable[[int, int, int], object]
+    cycle: Callable[[int], Callable[[], object]]
+    stream: Callable[[str, Sequence[Pair]], TickStream]
 
 
 class Measured(msgspec.Struct, frozen=True):

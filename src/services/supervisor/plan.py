@@ -22,13 +22,10 @@ from ...core.types import (
     Position,
     Side,
 )
-from .exits import exit_reason, opposed
+from .exits import exit_reason, horizon_passed, opposed
 
 _SELLING = (CommandKind.FLATTEN, CommandKind.EMERGENCY_SHUTDOWN)
 """Commands that sell what is held; the second only where the settings say so."""
-
-
-_NOBODY: frozenset[Pair] = frozenset()
 
 
 def full_size(pair: Pair) -> Decimal:
@@ -55,7 +52,7 @@ class FixedSupervisor:
         self._account = account
         self._selling = _SELLING if emergency_flatten else _SELLING[:1]
         self._multiplier = multiplier
-        self._namespace = namespace
+        self._namespace = namespace.bytes
 
     def plan(
         self, intents: Sequence[Intent], ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState
@@ -85,8 +82,8 @@ class FixedSupervisor:
         """Whether there is a reason to leave any of the positions, without a command."""
         if not positions:
             return False
-        out_of = opposed(ideas)
-        return any(exit_reason(position, out_of, at, _NOBODY) for position in positions.values())
+        due = [position for position in positions.values() if horizon_passed(position, at)]
+        return bool(due) or not opposed(ideas).isdisjoint(positions)
 
     def _wanted(
         self, intents: Sequence[Intent], ideas: Sequence[Idea], commands: Sequence[Command], state: SpineState
@@ -117,7 +114,7 @@ class FixedSupervisor:
     def _entry(self, intent: Intent, state: SpineState) -> Order:
         reference = _close(intent.pair, state)
         stake = state.equity * self._account.entry_equity_ratio * self._multiplier(intent.pair)
-        amount = floor_amount(stake / reference, self._account.amount_decimals) if reference > 0 else Decimal(0)
+        amount = floor_amount(stake / reference, self._account.amount_decimals) if reference > 0 else ZERO
         snapshot = state.snapshot
         leave_at = None if intent.horizon is None else snapshot.at + intent.horizon * snapshot.interval_ms
         return self._order(intent.pair, Side.BUY, amount, "entry", state, reference, self._account.stop_ratio, leave_at)
@@ -143,7 +140,7 @@ class FixedSupervisor:
     ) -> Order:
         at = state.snapshot.at
         return Order(
-            id=OrderId(_uuid5(self._namespace.bytes, f"{at}|{pair}|{side.value}")),
+            id=OrderId(_uuid5(self._namespace, f"{at}|{pair}|{side.value}")),
             pair=pair,
             side=side,
             amount=amount,
@@ -156,6 +153,10 @@ class FixedSupervisor:
         )
 
 
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""What stands for the two highest bits of a hexadecimal digit set to 10, the variant of RFC 9562."""
+
+
 def _uuid5(namespace: bytes, name: str) -> str:
     """`str(uuid.uuid5(namespace, name))` (RFC 9562, 5.5) without the object, which costs more than the hash.
 
@@ -163,20 +164,18 @@ def _uuid5(namespace: bytes, name: str) -> str:
     >>> _uuid5(NAMESPACE_OID.bytes, "a") == str(uuid5(NAMESPACE_OID, "a"))
     True
     """
-    raw = bytearray(sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
-    raw[6] = raw[6] & 0x0F | 0x50
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
+    variant = _VARIANT[text[16]]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 def _close(pair: Pair, state: SpineState) -> Decimal:
     """The last close of a pair, zero where none is known (the gate refuses it then)."""
-    close = float(state.snapshot.close[state.snapshot.pairs.index(pair)])
-    return money(close) if close == close else Decimal(0)
+    close = state.snapshot.close.item(state.snapshot.pairs.index(pair))
+    return money(close) if close == close else ZERO
 
 
 def _leaving(pair: Pair, state: SpineState) -> Decimal:
     """What sells on their way will take of a position; a resting stop is not on its way."""
-    sells = (o for o in state.open_orders if o.pair == pair and o.side is Side.SELL and o.kind is OrderKind.MARKET)
-    return sum((order.amount for order in sells), Decimal(0))
+    sells = [o for o in state.open_orders if o.pair == pair and o.side is Side.SELL and o.kind is OrderKind.MARKET]
+    return sum([order.amount for order in sells], ZERO)

@@ -1,0 +1,1 @@
+"""A local Kraken for tests: its state, its REST and its WebSocket servers."""
