@@ -12,7 +12,7 @@ from contextlib import suppress
 import typer
 from typer.exceptions import TyperException
 
-from .cli import keeping, proving, running, watching, worth  # noqa: F401 - importing them registers their commands
+from .cli import keeping, monitor, operating, proving, running, telling, watching, worth  # noqa: F401 - registers them
 from .cli.arguments import app
 from .core.errors import MycelialError, UsageError
 

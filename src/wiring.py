@@ -13,6 +13,9 @@ from .agents.controls import NoiseLearner, PooledRidge
 from .agents.trader import rules_of
 from .backtesting.exchange import SimulatedExchange
 from .backtesting.result import EDGE_TESTED
+from .backtesting.simulated_kraken import PaperKraken
+from .backtesting.venue.rules import OPEN_ORDERS, PairRules, VenueRules
+from .backtesting.venue.server import VenueServer
 from .core.clock import Timer
 from .core.config import Risk, Settings
 from .core.desk import Desk
@@ -23,9 +26,9 @@ from .core.market import FEATURES, Market
 from .core.model import MycelialModel
 from .core.portfolio import Portfolio
 from .core.ports import Bus, Clock, Experience, Ledger, Life, Memory, Rival, Supervisor
-from .core.standing import Standing
+from .core.standing import Standing, withheld
 from .core.traces import Rules, rules_row
-from .core.types import Pair, Stream
+from .core.types import MONEY_STEP, Order, Pair, Stream
 from .services.experience import TradeExperience
 from .services.gate import RiskGate, limits_of
 from .services.lifecycle import AssetLife
@@ -34,7 +37,15 @@ from .services.memory import PatternMemory
 from .services.pnl_tracker import PnLTracker
 from .services.sizing import SizeParts, size_multiplier
 from .services.supervisor import FixedSupervisor, full_size
+from .services.supervisor.coordinator import Coordinator
+from .services.supervisor.live import LiveBroker
+from .services.supervisor.paper import PaperBroker
 from .services.supervisor.policy_supervisor import PolicySupervisor
+
+AccountPath = PaperBroker | LiveBroker
+"""The account's broker where orders take the one order path."""
+Way = Callable[[RiskGate, Watch], LiveBroker]
+"""Builds the broker of an account at an exchange."""
 
 
 class House(msgspec.Struct, frozen=True):
@@ -55,6 +66,7 @@ class House(msgspec.Struct, frozen=True):
     world: World
     supervisor: PolicySupervisor
     watch: Watch
+    path: AccountPath | None = None
 
     def close(self) -> None:
         """Drain the ledger, then give back the memory's store and the bus."""
@@ -68,7 +80,8 @@ class House(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """What a run is about: the pairs in their order, the base interval, the seed, who lives in it.
 
-    In a `simulation` moats that somebody invents count.
+    In a `simulation` moats that somebody invents count. `mode`: in `paper` orders take the one order path, in `advise`
+    nothing is sent; in all others the account trades on the simulated exchange of backtests.
     """
 
     pairs: tuple[Pair, ...]
@@ -76,6 +89,7 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int
     kinds: Sequence[Kind] = KINDS
     simulation: bool = False
+    mode: str = ""
 
 
 def build(
@@ -87,12 +101,14 @@ def build(
     history: History | None = None,
     timer: Timer | None = None,
     sends: bool = True,
+    way: Way | None = None,
 ) -> House:
     """Put a run together.
 
     `history`: all bars that will come, where they are known beforehand, so that features are computed in one
     sweep; without it they are computed bar by bar, with the same bits. `timer` guards agents' step budgets,
-    where the run is not a mere calculation. The memory begins empty, and without a store.
+    where the run is not a mere calculation. The memory begins empty, and without a store. `way` builds the broker of an
+    account at an exchange.
     """
     ledger.append([rules_row(_rules(settings, plan))], durable=False)
     model = MycelialModel(bus, plan.seed, plan.interval_ms, settings.agents, timer)
@@ -102,15 +118,21 @@ def build(
     life = AssetLife(settings.lifecycle, plan.interval_ms)
     supervisor = _supervisor(settings, plan.seed, life)
     watch = Watch(settings.limits, Standing())
-    desk = _account_desk(settings, supervisor, watch)
+    gate = RiskGate(settings.risk, settings.costs, watch)
+    path: AccountPath | None = None if way is None else way(gate, watch)
+    if plan.mode == "paper":
+        path = order_path(settings, plan, clock, ledger, gate, watch.standing)
+    desk = _account_desk(settings, supervisor, watch, gate, path)
     tracker = _tracker(settings, plan.seed, life, experience, _rivals(settings, plan))
     market = _market(settings, plan, history)
     max_age_ms = settings.risk.max_data_age_intervals * plan.interval_ms
+    sends = sends and plan.mode != "advise"
     patience = settings.haven.emergency_patience_intervals if settings.haven.emergency_flatten else 0
     engine = Engine(
         clock, bus, market, model, desk, tracker, ledger, sends, life, max_age_ms, patience * plan.interval_ms,
         memory, experience, supervisor, watch.standing,
     )  # fmt: skip
+    engine.path = path
     return House(
         settings,
         plan.seed,
@@ -127,6 +149,7 @@ def build(
         world,
         supervisor,
         watch,
+        path,
     )
 
 
@@ -164,8 +187,38 @@ def _sized(settings: Settings, probation: Callable[[Pair], Decimal]) -> Callable
     return lambda pair: size_multiplier(SizeParts(probation=probation(pair)), cap)
 
 
-def _account_desk(settings: Settings, supervisor: Supervisor, watch: Watch) -> Desk:
-    return _desk(settings, Stream.SYNTHESIZED, Stream.SYNTHESIZED.value, settings.risk, supervisor, watch)
+def order_path(
+    settings: Settings, plan: Plan, clock: Clock, ledger: Ledger, gate: RiskGate, standing: Standing
+) -> PaperBroker:
+    """Coordinator and driver over the simulated exchange. Inside a bar no time passes: an entry that it has no volume
+    for is cut at once, so that a stop protects what was bought.
+    """
+    execution = settings.execution.model_copy(update={"entry_patience_seconds": 0.0})
+    name = namespace(plan.seed, "orders")
+
+    def may_send(order: Order) -> str:
+        return withheld(order, standing.of(order.pair))
+
+    server = VenueServer(_venue_rules(settings, plan.pairs), settings.costs, settings.account.start_quote)
+    venue = PaperKraken(server, clock.now_ms, settings.exchange.max_volume_ratio)
+    coordinator = Coordinator(execution, may_send, name, gate.reduce, simulated=True)
+    return PaperBroker(coordinator, venue, ledger, standing, clock.now_ms)
+
+
+def _venue_rules(settings: Settings, pairs: Sequence[Pair]) -> VenueRules:
+    """What the simulated exchange demands: the steps of money and amounts, and Kraken's counters."""
+    decimals, budget = settings.account.amount_decimals, settings.kraken.budget
+    least = PairRules(Decimal(1).scaleb(-decimals), Decimal(0), MONEY_STEP)
+    counters = (budget.pair_most, budget.pair_decay_second, budget.calls_most, budget.calls_decay_second)
+    return VenueRules(dict.fromkeys(pairs, least), decimals, OPEN_ORDERS * len(pairs), *counters)
+
+
+def _account_desk(
+    settings: Settings, supervisor: Supervisor, watch: Watch, gate: RiskGate, path: AccountPath | None
+) -> Desk:
+    book = Portfolio(settings.account.start_quote, Stream.SYNTHESIZED, Stream.SYNTHESIZED.value)
+    broker = _simulated_exchange(settings) if path is None else path
+    return Desk(book, broker, supervisor, gate, watch)
 
 
 def _shadow_desk(settings: Settings, seed: int, stream: Stream, name: str, risk: Risk, life: Life | None) -> Desk:
@@ -174,17 +227,14 @@ def _shadow_desk(settings: Settings, seed: int, stream: Stream, name: str, risk:
     return _desk(settings, stream, name, risk, FixedSupervisor(settings.account, namespace(seed, name), multiplier))
 
 
-def _desk(
-    settings: Settings, stream: Stream, name: str, risk: Risk, supervisor: Supervisor, watch: Watch | None = None
-) -> Desk:
-    """`watch` is that of the account: books on paper have the cheap controls alone."""
-    return Desk(
-        Portfolio(settings.account.start_quote, stream, name),
-        SimulatedExchange(settings.costs, settings.account, settings.exchange),
-        supervisor,
-        RiskGate(risk, settings.costs, watch),
-        watch,
-    )
+def _desk(settings: Settings, stream: Stream, name: str, risk: Risk, supervisor: Supervisor) -> Desk:
+    """A book on paper has the cheap controls alone."""
+    book = Portfolio(settings.account.start_quote, stream, name)
+    return Desk(book, _simulated_exchange(settings), supervisor, RiskGate(risk, settings.costs))
+
+
+def _simulated_exchange(settings: Settings) -> SimulatedExchange:
+    return SimulatedExchange(settings.costs, settings.account, settings.exchange)
 
 
 def _experience(settings: Settings, memory: Memory) -> TradeExperience | None:

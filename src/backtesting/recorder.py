@@ -209,17 +209,26 @@ class Recorder:
         )
 
     def save(
-        self, result: bytes, trades: Mapping[str, Sequence[Trade]], conditions: Mapping[str, Any] | None = None
+        self,
+        result: bytes,
+        trades: Mapping[str, Sequence[Trade]],
+        conditions: Mapping[str, Any] | None = None,
+        out: Path | None = None,
     ) -> None:
         """Write the other files of the folder, `result.json` (the given bytes) last; without a folder, nothing.
+
+        `out`: a folder for these files alone, of a record that had none: its decisions are kept elsewhere.
 
         `trades` by book; a book's name stands in the column `stream`, so that counts agree with the result.
         `conditions` under which it ran, plain JSON types: settings in force without secrets, hash of the code.
         """
         self.close()
+        if out is not None:
+            self.out = out
         if self.out is None:
             return
         try:
+            self.out.mkdir(parents=True, exist_ok=True)
             (self.out / ORDERS).write_bytes(self._order_lines())
             if conditions is not None:
                 (self.out / CONDITIONS).write_bytes(encode(conditions) + _LINE)

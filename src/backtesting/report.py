@@ -35,6 +35,7 @@ from .summary import Row, summary_groups
 from .table import coloured, new_table
 from .text import NOTHING, duration, money, number, percent
 
+ADVICE = "ADVICE ONLY: no order of this run was sent; what it wanted stands in the record as advice."
 SIMULATED = "SIMULATED DATA: the market of this run was made up; it says nothing about any real market."
 BREAKDOWNS = ("day", "week", "month", "year", "weekday")
 """What `--breakdown` offers."""
@@ -99,6 +100,8 @@ def blocks(
 ) -> list[Block]:
     """Everything the report shows, in order; UsageError for an unknown breakdown."""
     shown: list[Block] = []
+    if run.result["mode"] == "advise":
+        shown.append(Text(ADVICE, style="bold yellow"))
     if run.result["simulated"]:
         shown.append(Text(SIMULATED, style="bold yellow"))
     shown += [pair_table(run), open_table(run)]

@@ -285,6 +285,7 @@ def verdict(result: Mapping[str, Any]) -> str:
     """One plain sentence: whether money was lost, how much, and what holding the market would have done."""
     toxic = result["haven"].get("toxic", 0)
     told = _told(result)
+    told = f"ADVICE ONLY, no order was sent. {told}" if result["mode"] == "advise" else told
     return f"EXPERIMENT with {toxic} learners poisoned on purpose. {told}" if toxic else told
 
 

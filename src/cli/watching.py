@@ -188,6 +188,14 @@ def order(
 
 
 @app.command()
+def reconcile(state: State = None, json: Json = False) -> None:
+    """Compare orders, executions and balances with the exchange now; exit 6 when something does not agree."""
+    from ..commands import reconcile as command
+
+    command.run(state, json)
+
+
+@app.command()
 def report(
     run: Annotated[str, typer.Argument(help="Run id, its prefix, `last` or a path.")] = "last",
     breakdown: Annotated[str | None, typer.Option(help="day, week, month, year or weekday.")] = None,

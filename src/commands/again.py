@@ -66,6 +66,7 @@ class Job(msgspec.Struct, frozen=True):
     env: str | None = None
     sets: list[str] = []
     withheld: dict[str, str] = {}
+    mode: str = ""
 
 
 def settings_of(job: Job) -> Settings:
@@ -111,7 +112,8 @@ def walk(job: Job) -> Iterator[dict[str, Any]]:
     source = open_source(_options(job), settings)
     feed, clock = source.feed, SimClock()
     history = feed.history if isinstance(feed, HistoryFeed) else getattr(feed, "history", None)
-    plan = Plan(source.pairs, source.interval_ms, job.seed, simulation=source.name == "simulated")
+    simulation = source.name == "simulated"
+    plan = Plan(source.pairs, source.interval_ms, job.seed, simulation=simulation, mode=job.mode)
     with closing(LocalBus(clock, settings.bus)) as bus:
         house = build(settings, plan, clock, bus, UnkeptLedger(), history)
         for slice_, report in _reports(house.engine, source, job):

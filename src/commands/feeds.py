@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,19 +25,24 @@ from ..core.types import Observation, Pair, Slice
 from . import common
 from .options import ProcessOptions, RunOptions
 
+if TYPE_CHECKING:
+    from .exchange_feed import ExchangeFeed, RecordedExchange
+
 DEFAULT_TIMEFRAME = "1h"
 
 
 class Source(msgspec.Struct, frozen=True):
     """A feed with what a run must know of it. Up to `history_ends` (UTC ms) it passes at full speed.
 
-    `health` tells how the real sources joined to it stand; None where there are none.
+    `health` tells how the real sources joined to it stand; None where there are none. `exchange`: the feed where it is
+    one that nobody can repeat.
     """
 
-    feed: SimulatedMarket | MoatsBesides | HistoryFeed | TickFeed
+    feed: SimulatedMarket | MoatsBesides | HistoryFeed | TickFeed | ExchangeFeed | RecordedExchange
     name: str
     history_ends: int
     health: Callable[[], Sequence[SourceHealth]] | None = None
+    exchange: ExchangeFeed | None = None
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -54,8 +60,9 @@ class Source(msgspec.Struct, frozen=True):
         return timeframe_name(self.feed.interval_ms)
 
     def after(self, at: int | None) -> Iterable[Slice]:
-        """The slices after `at`, all of them where it is None."""
-        return self.feed if at is None else self.feed.start_after(at)
+        """The slices after `at`, all of them where it is None; of an exchange those that are new."""
+        feed = self.feed
+        return feed if at is None or self.exchange is not None else feed.start_after(at)  # type: ignore[union-attr]
 
 
 def open_source(options: ProcessOptions, settings: Settings) -> Source:
@@ -66,8 +73,18 @@ def open_source(options: ProcessOptions, settings: Settings) -> Source:
     if name == "replay":
         return Source(recorded(options, settings), "replay", 0)
     if name == "kraken":
-        raise UsageError("--feed kraken: this version has no exchange feed; use --feed simulated, or --data DIR")
+        return _exchange(options, settings)
     raise UsageError(f"--feed {name!r}: write simulated, replay or kraken")
+
+
+def _exchange(options: ProcessOptions, settings: Settings) -> Source:
+    """The exchange's kit takes a moment to import, and no other feed needs it."""
+    from .exchange_feed import ExchangeFeed, open_exchange
+
+    feed = open_exchange(options, settings)
+    if not isinstance(feed, ExchangeFeed):
+        return Source(feed, "kraken", 0)
+    return Source(feed, "kraken", feed.history_ends, feed.health, feed)
 
 
 def _simulated(options: ProcessOptions, settings: Settings) -> Source:

@@ -25,10 +25,12 @@ def leaves_of(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value, _ in describe(loaded) if name not in NOT_HASHED and not is_secret(name)}
 
 
-def given_row(options: RunOptions, settings: Settings, feed: str, pairs: Sequence[Pair], interval_ms: int) -> Row:
+def given_row(
+    options: RunOptions, settings: Settings, feed: str, pairs: Sequence[Pair], interval_ms: int, mode: str = ""
+) -> Row:
     """The conditions of a run; of recorded days the folder's name alone, and which of them were asked for."""
     data = None
-    if feed != SIMULATED:
+    if feed == REPLAY:
         folder = common.data_folder(options.data).resolve().name
         data = Data(folder, options.venue, options.timeframe, options.timerange, options.pairs)
     return inputs.given_row(
@@ -41,6 +43,7 @@ def given_row(options: RunOptions, settings: Settings, feed: str, pairs: Sequenc
             code_sha256=code_sha256(),
             config_sha256=config_sha256(settings),
             data=data,
+            mode=mode,
         )
     )
 

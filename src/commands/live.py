@@ -1,9 +1,11 @@
-"""Whether real money may be risked: only by what the promotion gate let pass, as it is."""
+"""Whether real money may be risked: only what its owner states in three places, as the promotion gate let it pass."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+
+import msgspec
 
 from ..backtesting.code_hash import code_sha256
 from ..backtesting.evidence.examination import Rules
@@ -12,7 +14,9 @@ from ..connectors.config_files import DEFAULT_FILE, config_sha256
 from ..core.clock import from_iso, iso, wall_ms
 from ..core.config import Settings
 from ..core.errors import UsageError
+from .options import ProcessOptions
 
+LIVE = "live"
 LIMITS = ("limits.", "risk.")
 """The sections whose every setting is a limit of the account."""
 _FIRST_MS, _LAST_MS = from_iso("2024-01-01"), from_iso("2090-01-01")
@@ -47,8 +51,26 @@ def _is_shipped(place: str) -> bool:
     return bool(colon) and Path(file).resolve() == DEFAULT_FILE
 
 
-def refuse(settings: Settings, origins: Mapping[str, str], runs_dir: Path) -> None:
-    """UsageError, always: for want of a verdict for this code and configuration, of limits, of an exchange."""
+def refuse_unless_wanted(mode: str | None, settings: Settings, origins: Mapping[str, str]) -> None:
+    """UsageError unless a file of the owner's and the command line both say live; the key is the third to agree.
+
+    `mode` is that of the command line, None where it says none.
+    """
+    place = origins["run.mode"]
+    stated = settings.run.mode == LIVE and ":" in place and not _is_shipped(place)
+    if mode != LIVE:
+        raise UsageError(f"run.mode is live in {place}, but --mode live is not given: both have to say so")
+    if not stated:
+        raise UsageError(
+            f"--mode live: run.mode is {settings.run.mode} in {place}; "
+            "a file of yours has to say `run: {mode: live}`, an overlay for instance"
+        )
+    if settings.kraken.key_file is None:
+        raise UsageError("--mode live: kraken.key_file names no key; the file holds key and secret, mode 0400")
+
+
+def refuse(mode: str | None, settings: Settings, origins: Mapping[str, str], runs_dir: Path) -> Path:
+    """The verdict that lets it pass; UsageError for want of one for this code and configuration, limits or facts."""
     bound = Bound(
         code_sha256(), config_sha256(settings), Rules(settings.gate, settings.validation, settings.statistics)
     )
@@ -57,6 +79,14 @@ def refuse(settings: Settings, origins: Mapping[str, str], runs_dir: Path) -> No
         raise UsageError(f"--mode live needs the verdict of the promotion gate: {answer.reason}; use paper")
     refuse_unstated_limits(origins)
     refuse_wrong_clock(wall_ms())
-    raise UsageError(
-        f"--mode live: {answer.path} lets it pass, but this version has no exchange to trade on: use paper"
-    )
+    refuse_unless_wanted(mode, settings, origins)
+    return answer.path
+
+
+def on_the_exchange(options: ProcessOptions, mode: str) -> ProcessOptions:
+    """Live means the exchange's own feed; UsageError where another one is asked for."""
+    if mode != LIVE:
+        return options
+    if options.feed not in (None, "kraken"):
+        raise UsageError(f"--mode live --feed {options.feed}: real money moves by the prices of the exchange alone")
+    return msgspec.structs.replace(options, feed="kraken")

@@ -86,6 +86,7 @@ def _job(run: RecordedRun, options: ReplayOptions) -> Job:
         foreign=[Outside(at, f.channel, f.producer, f.message, f.epoch, f.seq) for at, f in run.foreign],  # type: ignore[arg-type]
         down=sorted(run.down),
         withheld=run.withheld,
+        mode=given.mode,
         until=run.until,
         data=given.data,
         folder=_folder(run, options),

@@ -16,6 +16,7 @@ from ..agents.population import members
 from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
 from ..backtesting.series import Series
+from ..connectors.config_files import Loaded
 from ..connectors.control import ControlServer
 from ..connectors.halt_file import HaltFile
 from ..connectors.recorded_run import BUS_DOWN, foreign_of, withheld_of
@@ -32,18 +33,23 @@ from ..core.types import Command, CommandKind, Slice, Trade
 from ..services.commands import command_handlers
 from ..services.kill_switch import KillSwitch
 from ..services.recovery import Recorded, catch_up
-from ..services.runner import Pace, Runner
+from ..services.runner import Observer, Pace, Runner
 from ..services.writer import Writer
 from ..wiring import Plan, build
 from . import buses, common, live, memories
+from .at_exchange import on_exchange
+from .candles import Candles
 from .feeds import Source, digested, open_source, speed_of
 from .given import Inputs, given_row
+from .monitoring import Monitor
 from .options import ProcessOptions
-from .outcome import new_run_id, result_of
+from .outcome import conditions, new_run_id, result_of
 from .progress import Progress
 from .status import Board
 
-_REFUSED_MODES = {"advise": "--mode advise comes with the order path; use paper"}
+_MODES = ("paper", "advise", live.LIVE)
+REPORTS = "runs"
+"""The folder in a state folder that holds a report of each life of the process."""
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -61,17 +67,14 @@ def run(options: ProcessOptions) -> None:
     loaded = common.settings(options.config, options.env, options.sets)
     settings = loaded.settings
     mode = options.mode or settings.run.mode
-    if mode == "live":
-        live.refuse(settings, loaded.origin, common.RUNS)
-    if mode in _REFUSED_MODES:
-        raise UsageError(_REFUSED_MODES[mode])
-    if mode != "paper":
+    if mode not in _MODES:
         raise UsageError(f"--mode {mode!r}: write advise, paper or live")
-    speed = speed_of(options.speed or settings.run.speed)
-    source = open_source(options, settings)
+    verdict = live.refuse(options.mode, settings, loaded.origin, common.RUNS) if mode == live.LIVE else None
+    source = open_source(live.on_the_exchange(options, mode), settings)
+    speed = None if source.exchange is not None else speed_of(options.speed or settings.run.speed)
     with ExitStack() as stack:
         folder = stack.enter_context(StateFolder.open(options.state or Path("state") / mode, mode))
-        result = _Session(options, settings, source, folder, stack).run(mode, speed)
+        result = _Session(options, loaded, source, folder, stack, verdict).run(mode, speed)
     _print(result, options)
 
 
@@ -79,8 +82,15 @@ class _Session:
     """One life of the process: everything it opens is closed by `stack`, in reverse order."""
 
     def __init__(
-        self, options: ProcessOptions, settings: Settings, source: Source, folder: StateFolder, stack: ExitStack
+        self,
+        options: ProcessOptions,
+        loaded: Loaded,
+        source: Source,
+        folder: StateFolder,
+        stack: ExitStack,
+        verdict: Path | None = None,
     ) -> None:
+        settings, self._loaded = loaded.settings, loaded
         self._options = options
         self._settings = settings
         self._source = source
@@ -97,17 +107,24 @@ class _Session:
         sink = SqliteSink(folder.ledger_path, settings.ledger, mode=folder.mode, ledger_id=self._run_id)
         self._ledger = Writer(sink, settings.ledger, self._timer)
         stack.callback(self._ledger.close)
-        given = given_row(options, settings, source.name, source.pairs, source.interval_ms)
+        given = given_row(options, settings, source.name, source.pairs, source.interval_ms, folder.mode)
         self._remembered = _remember(folder.ledger_path, settings, identity, given)
         self._ledger.append([records.row(0, "start", "0", identity), given], durable=True).wait()
         clock = SimClock()
         bus = buses.open_bus(options.bus, clock, settings.bus)
         stack.callback(bus.close)
         self._bus_url = bus.url
-        plan = Plan(source.pairs, source.interval_ms, options.seed, simulation=source.name == "simulated")
-        self._house = build(settings, plan, clock, bus.bus, self._ledger, timer=self._timer)
+        simulation = source.name == "simulated"
+        plan = Plan(source.pairs, source.interval_ms, options.seed, simulation=simulation, mode=folder.mode)
+        self._exchange = on_exchange(settings, source, folder, self._ledger, options.seed, verdict, stack)
+        way = None if self._exchange is None else self._exchange.path
+        self._house = build(settings, plan, clock, bus.bus, self._ledger, timer=self._timer, way=way)
+        if self._exchange is not None:
+            self._exchange.built(self._house)
         self._stack = stack
         stack.callback(self._house.memory.close)
+        watched = (settings, self._house, self._ledger, folder, source, self._run_id, bus.url)
+        self._monitor = Monitor(*watched, stack)
 
     def run(self, mode: str, speed: float | None) -> dict[str, Any]:
         """Recover, open the socket, walk, save; the result."""
@@ -119,20 +136,36 @@ class _Session:
         switch = self._arm()
         board = Board(house, self._ledger, series, mode, self._source, self._bus_url)
         board.switch = switch
+        candles = Candles()
         pace = Pace(speed, timer, self._source.history_ends)
         progress = self._stack.enter_context(
             Progress(house.engine, timer, None, self._source.feed.simulated, self._options.json)
         )
         progress.paced_from = self._source.history_ends
-        observers = (recorder.take, series.take, board, Inputs(self._ledger), progress, switch.observe)
-        runner = Runner(house.engine, self._ledger, timer, pace, observers, self._settings.ledger.checkpoint_seconds)
-        self._open_socket(runner, board, switch)
+        seen = (recorder.take, series.take, candles.take, board, Inputs(self._ledger), progress, switch.observe)
+        observers: list[Observer] = [*seen, *self._monitor.observers]
+        stop = None if self._exchange is None else self._exchange.join(observers, board)
+        every = self._settings.ledger.checkpoint_seconds
+        runner = Runner(house.engine, self._ledger, timer, pace, observers, every, stop)
+        if self._exchange is not None:
+            self._exchange.runner = runner
+        self._open_socket(runner, board, switch, candles)
+        self._monitor.follow(runner, switch, speed, self._remembered.trades)
         digest = SliceDigest(self._source.pairs, self._source.interval_ms)
         started = timer.seconds()
         with _signals(runner, switch):
             runner.run(digested(slices, digest))
         self._ledger.append([census_row(house.clock.now_ms(), self._run_id, members(house.world))], durable=True)
-        return result_of(house, recorder, self._run_id, mode, timer.seconds() - started, digest.hexdigest(), series)
+        result = result_of(house, recorder, self._run_id, mode, timer.seconds() - started, digest.hexdigest(), series)
+        self._report(recorder, result)
+        return result
+
+    def _report(self, recorder: Recorder, result: dict[str, Any]) -> None:
+        """Leave what `report` shows of this life; the decisions stand in the ledger."""
+        out = self._folder.path / REPORTS / self._run_id
+        trades = self._house.tracker.trades
+        recorder.save(results.to_json(result), trades, conditions(self._loaded), out)
+        common.say(f"`mycelial report {out}` shows it")
 
     def _recover(self) -> Iterable[Slice]:
         """Take up where an earlier process ended; the slices that are left."""
@@ -143,13 +176,18 @@ class _Session:
         if remembered.state is not None:
             engine.restore(remembered.state)
             self._house.tracker.recall(trade for trade in remembered.trades if trade.exit_at <= at)
-        slices = iter(self._source.after(start))
-        if remembered.until > (start or 0):
+        slices: Iterator[Slice]
+        if self._exchange is not None:
+            slices = self._exchange.recover(start, remembered.recorded)
+        elif remembered.until > (start or 0):
+            slices = iter(self._source.after(start))
             count, taken = catch_up(engine, slices, remembered.until, remembered.recorded)
             common.say(f"caught up over {count} slices, to {iso(remembered.until)}")
             slices = slices if taken is None else chain((taken,), slices)
-        elif start is not None:
-            common.say(f"goes on after {iso(start)}")
+        else:
+            slices = iter(self._source.after(start))
+            if start is not None:
+                common.say(f"goes on after {iso(start)}")
         for command in remembered.pending:
             for wish in _left_of(command, self._settings.haven):
                 engine.inbox.put(wish)
@@ -161,12 +199,12 @@ class _Session:
         """From here on nothing is sent without asking the kill switch."""
         engine = self._house.engine
         switch = KillSwitch(engine.standing, HaltFile(self._folder.path), engine.inbox.put, common.say)
-        engine.outbound.guard = switch
+        engine.outbound.guard = switch if self._exchange is None else self._exchange.arm(switch)
         switch.start(self._timer, self._settings.limits.switch_poll_seconds)
         self._stack.callback(switch.close)
         return switch
 
-    def _open_socket(self, runner: Runner, board: Board, switch: KillSwitch) -> None:
+    def _open_socket(self, runner: Runner, board: Board, switch: KillSwitch, candles: Candles) -> None:
         def record(command: Command) -> None:
             switch.foresee(command)
             row = records.row(self._house.clock.now_ms(), "asked", command.id, command)
@@ -182,16 +220,20 @@ class _Session:
             self._house.engine.inbox.put(command)
             if command.kind is CommandKind.STOP:
                 runner.stop.set()
-            elif command.kind is CommandKind.EMERGENCY_SHUTDOWN:
-                runner.hasten()
+            elif command.kind is CommandKind.EMERGENCY_SHUTDOWN and self._exchange is None:
+                runner.hasten()  # at an exchange slices come when something is asked, and time cannot be hastened
 
         handlers = command_handlers(put, record, board.status, self._source.pairs, lambda: uuid4().hex)
-        server = ControlServer(self._folder.socket_path, {**handlers, "census": board.population})
+        told = {"census": board.population, "candles": candles.told, "reconciled": board.reconciled}
+        server = ControlServer(self._folder.socket_path, {**handlers, **told})
         self._stack.callback(server.close)
 
     def _greet(self, mode: str, speed: float | None) -> None:
         market = "SIMULATED market: every price is made up" if self._source.feed.simulated else "recorded days"
         pace = "as fast as it can" if speed is None else f"{speed:g}x"
+        if self._exchange is not None:
+            market, pace = f"the market at {self._source.name}", "as it happens"
+        mode = "ADVICE ONLY: nothing is sent" if mode == "advise" else mode
         common.say(f"mycelial {mode} | {market} | {len(self._source.pairs)} pairs, {self._source.timeframe} | {pace}")
         common.say_experiment(self._settings)
         common.say(f"state {self._folder.path} | bus {self._bus_url or 'inside the process'} | Ctrl-C drains and stops")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,7 @@ class Board:
         self._health = source.health
         self._series = series
         self._found: tuple[int, dict[str, Any]] = (-1, {})
+        self._reconciled: Mapping[str, list[str]] = {}
         self._fixed = {
             "mode": mode,
             "feed": source.name,
@@ -43,11 +45,15 @@ class Board:
         }
         self._latest: Report | None = None
         self.switch: KillSwitch | None = None
+        self.exchange: Callable[[], dict[str, Any]] = dict
         self._census, self._population = house.model.census(), -1
 
     def __call__(self, report: Report) -> None:
         """Remember the newest report, and who lives when that changed."""
         self._latest = report
+        path = self._house.path
+        if path is not None:
+            self._reconciled = path.reconciled
         population = self._house.world.figures.deployed + self._house.world.figures.retired
         if population != self._population:
             self._census, self._population = self._house.model.census(), population
@@ -56,6 +62,12 @@ class Board:
         """Everybody who lives now, learners with their lineage; the question has no fields."""
         at = None if self._latest is None else records.stamp(self._latest.at)
         return {"at": at, "members": members(self._house.world)}
+
+    def reconciled(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """What came of the reconciliation with this `id`: `done`, and the mismatches `found`."""
+        name = str(fields.get("id"))
+        found = self._reconciled.get(name)
+        return {"done": found is not None, "found": found or []}
 
     def _findings(self, at: int) -> dict[str, Any]:
         """How the moats stand, and what was discovered; the latter looked for once an hour at most."""
@@ -118,6 +130,8 @@ class Board:
             "deployments": house.world.figures.deployments(),
             "learning": house.world.figures.learning(),
             "lifecycle": dict(house.life.counts()),
+            "orders": {} if house.path is None else house.path.shown,
+            "exchange": self.exchange(),
             "limits": self._limits(),
             "standing": self._standing(),
             "haven": dict(house.world.figures.haven),

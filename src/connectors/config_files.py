@@ -28,9 +28,6 @@ DEFAULT_FILE = Path(__file__).resolve().parents[2] / "config" / "agent_config.ya
 ENVIRONMENTS = ("dev", "prod", "test")
 PREFIX = "MYCELIAL__"
 
-# What `config_sha256` leaves out: where the process listens and what nobody may see. Paths, mode and seed are
-# arguments of the command line and no settings at all.
-NOT_HASHED = ("bus.port", "bus.control_secret", "kraken.key_file")
 SECRET_WORDS = ("secret", "token", "key", "password")
 
 _FILE, _OVERLAY, _ENVIRON, _SET = range(4)
@@ -95,6 +92,15 @@ def is_secret(name: str) -> bool:
     return any(word in name.lower() for word in SECRET_WORDS)
 
 
+def secret_values(settings: Settings) -> list[str]:
+    """The texts that nobody may see; where a setting names a file with a secret, its name is none."""
+    return [
+        value
+        for name, value in _leaves(settings)
+        if is_secret(name) and isinstance(value, str) and not name.endswith("_file")
+    ]
+
+
 @cache
 def declared() -> Mapping[str, Any]:
     """Every setting by its dotted name, with its type, in the order of the tree; sections are no settings."""
@@ -111,6 +117,14 @@ def _declared(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, Any]
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+# What `config_sha256` leaves out: where the process listens, what nobody may see, and whatever watches a run and
+# decides nothing. Paths, mode and seed are arguments of the command line and no settings at all.
+NOT_HASHED = (
+    *("bus.port", "bus.control_secret", "kraken.key_file"),
+    *(name for name in declared() if name.startswith("monitoring.")),
+)
 
 
 def _leaves(settings: Settings) -> Iterator[tuple[str, Any]]:

@@ -19,6 +19,8 @@ from .ledger_schema import SCHEMA
 from .ledger_verify import read_uri
 
 MAGIC = b"SQLite format 3\x00"
+WAL_BYTES = 64 * 1024 * 1024
+"""A write-ahead log that a long reader made longer is cut to this once he is gone; part of no result."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 _RESTORE = "restore a backup, or move the file away to start a new ledger"
 _REMEDIES = {
@@ -74,6 +76,7 @@ def _prepare(connection: sqlite3.Connection, write: bool) -> None:
         return
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
     level = connection.execute("PRAGMA synchronous").fetchone()[0]
     if (mode, level) != ("wal", 2):
         connection.close()
@@ -122,13 +125,35 @@ def _stamp(connection: sa.Connection, mode: str, ledger_id: str) -> None:
     connection.exec_driver_sql("INSERT INTO head (id, seq, hash) VALUES (1, 0, ?)", (genesis(header),))
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def empty_log(connection: sa.Connection, path: Path) -> bool:
+    """Move everything of the write-ahead log into the file, durably; False where a reader stands in the way.
+
+    The connection must not be in a transaction. LedgerError when the disk reports an error.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    if driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        return False
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        if log.exists():
+            _sync(log)  # or an old beginning of it could come back, and hide what is newer in the file
+    except OSError as error:
+        raise LedgerError(f"{path}: {_REMEDIES[sqlite3.SQLITE_IOERR]} ({error})") from error
+    return True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    _sync(folder)
 
 
 def migrate(connection: sa.Connection) -> None:

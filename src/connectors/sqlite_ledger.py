@@ -15,7 +15,7 @@ from ..core.config import LedgerSettings
 from ..core.errors import LedgerError, NotFound
 from ..core.ports import Row
 from .ledger_chain import Chained, Header, Refused, chain, conflict, dead_letter
-from .ledger_file import check_tail, engine_of, explain, inspect, is_busy, open_engine
+from .ledger_file import check_tail, empty_log, engine_of, explain, inspect, is_busy, open_engine
 from .ledger_projections import PROJECTIONS, project
 from .ledger_schema import CHECKPOINTS, JOURNAL, METADATA
 
@@ -54,6 +54,7 @@ class SqliteSink:
         self._settings = settings
         self._engine = open_engine(path, settings, mode, ledger_id)
         self._connection: sa.Connection | None = None
+        self._doubtful = False
 
     def write(self, rows: Sequence[Row]) -> dict[int, str]:
         """Write rows in one transaction; the reason of each refused row by its index, usually none.
@@ -86,11 +87,19 @@ class SqliteSink:
         self._engine.dispose()
 
     def _open(self) -> sa.Connection:
-        """The connection; a new one after an error, once the tail has proved sound."""
+        """The connection; a new one after an error, once the tail has proved sound and stands in the file itself.
+
+        A sync that failed leaves a log that can be read and is not on the disk: what is found in it is no proof, and
+        what is put behind it is lost with it. So all of it is moved into the file first.
+        """
         if self._connection is None:
             with self._engine.connect() as probe:
                 check_tail(probe, self.path, self._settings.group_rows)
+            with self._engine.connect() as probe:
+                if not empty_log(probe, self.path) and self._doubtful:
+                    raise LedgerError(f"{self.path}: after an error of the disk somebody still reads it; stop that one")
             self._connection = self._engine.connect()
+            self._doubtful = False
         return self._connection
 
     def _drop(self) -> None:
@@ -100,6 +109,7 @@ class SqliteSink:
 
     def _failed(self, error: sa.exc.DBAPIError | sqlite3.Error) -> LedgerError:
         if not (isinstance(error, sa.exc.DBAPIError) and is_busy(error)):
+            self._doubtful = True
             self._drop()
         return explain(error, self.path)
 

@@ -35,6 +35,7 @@ from .config_moats import (
     Repository,
     SimulatedMoats,
 )
+from .config_monitoring import Monitoring
 from .config_policies import Policies
 from .config_stress import StressSettings
 from .config_swarm import (
@@ -63,7 +64,7 @@ __all__ = [
     "ExplorerMoat", "ExplorerTeam", "FederalRegisterSettings", "GateSettings", "GithubSettings", "Haven", "Horizon",
     "Indicators", "Instigators", "KrakenSettings", "LearnerMoat", "Learners", "LedgerSettings", "Lifecycle",
     "LimitSettings", "MemorySettings", "MoatBoardSettings", "MoatHttp", "MoatPace", "MoatPaces", "MoatPolling",
-    "MoatStrength", "Moats", "NetworkSettings", "Pace", "PatternSettings", "PlantedMoats", "Policies", "Prospecting",
+    "MoatStrength", "Moats", "Monitoring", "NetworkSettings", "Pace", "PatternSettings", "PlantedMoats", "Policies", "Prospecting",
     "Repository", "Research", "Risk", "Run", "Section", "Settings", "Sharing", "SimulatedMarket", "SimulatedMoats",
     "StatisticsSettings", "StressSettings", "Trading", "ValidationSettings",
 ]  # fmt: skip
@@ -320,4 +321,5 @@ class Settings(Section):
     policies: Policies
     kraken: KrakenSettings
     execution: Execution
+    monitoring: Monitoring
     run: Run

@@ -71,8 +71,12 @@ class KrakenDownload(Section):
 
 
 class KrakenSettings(Section):
-    """One account at Kraken. `key_file` names the file with key and secret; null: public data only."""
+    """One account at Kraken. `key_file` names the file with key and secret; null: public data only.
 
+    `pairs`: what `--feed kraken` watches where `--pairs` does not say otherwise.
+    """
+
+    pairs: Annotated[tuple[str, ...], Field(min_length=1)]
     key_file: Annotated[str, Field(min_length=1)] | None
     rest: KrakenRest
     nonce: KrakenNonce

@@ -20,7 +20,7 @@ from .market import Market
 from .messages import Control, Deployment, Message, SynthesizedTrade
 from .model import MycelialModel, short
 from .outbound import Outbound
-from .ports import Bus, Clock, Counsel, DeadLetter, Experience, Foreign, Ledger, Life, Memory, Tracker
+from .ports import Bus, Clock, Counsel, DeadLetter, Experience, Foreign, Ledger, Life, Memory, OrderPath, Tracker
 from .report import Report
 from .standing import Level, Standing
 from .types import (
@@ -73,6 +73,7 @@ class Engine:
         self.recalled: list[Foreign] = []
         self.standing = standing or Standing()
         self.outbound = Outbound(desk, ledger, sends)
+        self.path: OrderPath | None = None
         self.stopping = False
         self.ends_at: int | None = None  # an emergency shutdown waits no longer for its sales
         self.bus_was_down = False  # set while a slice is walked once more that had no bus: what it refused stays so
@@ -129,6 +130,8 @@ class Engine:
         trades = (*settled.trades, *closed)
         if self.ends_at is not None and (slice_.at >= self.ends_at or not self._desk.portfolio.positions):
             self.stopping = True
+        if self.path is not None:
+            self._notice(self.path.notices(slice_.at), decisions)
         written = records.decision_lines(decisions)
         rows = self._journal.of_slice(snapshot, written, trades, bool(settled.fills))  # step 10
         if self._counsel is not None:
@@ -187,13 +190,15 @@ class Engine:
             self.standing.throw(Level.REDUCE_ONLY, reason, command.source)
             self.ends_at = at + self._patience_ms
         elif command.kind is CommandKind.RESUME:
-            self._resume(command.pair)
+            self._resume(command.pair, command.reason)
         elif command.kind is CommandKind.STOP:
             self.stopping = True
+        elif command.kind is CommandKind.RECONCILE and self.path is not None:
+            self.path.reconcile(command.id)
         if command.pair is None or command.kind not in _OF_ONE_PAIR:
             self._bus.publish("system-control", lines.control(command, at))
 
-    def _resume(self, pair: Pair | None) -> None:
+    def _resume(self, pair: Pair | None, reason: str) -> None:
         """A person lifts the state of a pair, or of everything, and with it what was counted against the account."""
         if pair is None:
             if self.halted:
@@ -201,6 +206,8 @@ class Engine:
             self.ends_at = None
             self._desk.forgive()
         self.standing.clear(pair)
+        if self.path is not None:
+            self.path.clear(pair, reason)
 
     # step 4
     def _settle(self, slice_: Slice, decisions: list[Decision]) -> Settled:
@@ -321,6 +328,13 @@ class Engine:
         if sent and self._experience is not None:
             self._experience.on_entries(Stream.SYNTHESIZED.value, sent, intents, snapshot)
         return tuple(verdict.order for verdict in approved)
+
+    def _notice(self, notices: Sequence[Decision], decisions: list[Decision]) -> None:
+        """What the order path has to say of the slice."""
+        decisions += notices
+        for line in notices:
+            if line.kind == "refusal":
+                self.refusals[line.reason or line.kind] += 1
 
     def _number(self, kind: str) -> int:
         self._numbers[kind] += 1

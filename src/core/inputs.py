@@ -115,7 +115,8 @@ class Data(msgspec.Struct, frozen=True):
 class Given(msgspec.Struct, frozen=True):
     """Under which conditions a run was made; `settings` by dotted name, without secrets and ports.
 
-    `feed` is simulated or replay; `data` None where the market was simulated.
+    `feed` is simulated or replay; `data` None where the market was simulated. `mode`: paper or advise, empty for a
+    backtest and for versions whose paper trading was one, too.
     """
 
     feed: str
@@ -126,6 +127,7 @@ class Given(msgspec.Struct, frozen=True):
     code_sha256: str
     config_sha256: str
     data: Data | None = None
+    mode: str = ""
 
 
 def given_row(given: Given) -> Row:

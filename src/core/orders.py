@@ -143,6 +143,7 @@ class CommandKind(StrEnum):
     EMERGENCY_SHUTDOWN = "emergency_shutdown"
     FORCE_SHARE = "force_share"
     POLICY = "policy"
+    RECONCILE = "reconcile"
 
 
 class Command(msgspec.Struct, frozen=True):

@@ -15,6 +15,9 @@ from .types import Approved, Decision, Denied, Order
 WITHHELD = "withheld"
 """The state of an order that was approved and never left, because the kill switch was thrown meanwhile."""
 
+ADVISED = "advised"
+"""The state of an order that was approved in a run that sends nothing."""
+
 
 class SendGuard(Protocol):
     """The kill switch, asked in the same critical section in which an order leaves."""
@@ -44,6 +47,8 @@ class Outbound:
         if not approved:
             return sent
         rows = [records.row(at, "order", verdict.order.id, verdict.order) for verdict in approved]
+        if not self._sends:
+            rows += [records.state_row(v.order.id, v.order.pair, ADVISED, at) for v in approved]
         self._ledger.append(rows, durable=True).wait()
         failed: list[Row] = []
         for verdict in approved if self._sends else ():

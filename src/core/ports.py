@@ -13,6 +13,7 @@ from .messages import Message
 from .types import (
     Approved,
     Command,
+    Decision,
     Denied,
     Fill,
     FloatArray,
@@ -269,6 +270,22 @@ class Broker(Stateful, Protocol):
 
     def outcomes(self) -> Sequence[Outcome]:
         """What became of orders since the last call, fills apart."""
+        ...
+
+
+class OrderPath(Protocol):
+    """Whoever stands between desk and exchange, where somebody does."""
+
+    def clear(self, pair: Pair | None, reason: str) -> None:
+        """A person lifted the halt of a pair, or of everything (None)."""
+        ...
+
+    def reconcile(self, name: str) -> None:
+        """Ask the exchange about everything now; `name` is that of the wish."""
+        ...
+
+    def notices(self, at: int) -> Sequence[Decision]:
+        """Lines for the record of the slice of `at` (UTC ms), each once."""
         ...
 
 

@@ -33,6 +33,7 @@ _EFFECTS = {
     "takes effect with the next slice, which comes at once; it stays halted until `mycelial resume REASON`",
     CommandKind.FLATTEN: "holdings are sold; takes effect with the next slice",
     CommandKind.ORDER: "passes the same gate as every order; takes effect with the next slice",
+    CommandKind.RECONCILE: "orders and balances are compared with the exchange; takes effect with the next slice",
     CommandKind.POLICY: "takes effect with the next slice and outlasts restarts; orders and stops stay as they are",
 }
 _REDUCED = "no new entries from now on, nor teams where it is for all; exits and stops go on"
@@ -46,7 +47,7 @@ def command_handlers(
     new_id: Callable[[], str] = lambda: "",
 ) -> dict[str, Handler]:
     """Handlers by command name: halt, resume, stop, emergency_shutdown, flatten,
-    order, policy and status; each takes the request's fields.
+    order, policy, reconcile and status; each takes the request's fields.
 
     A command is checked, handed to `record` (which returns only when it is durable), then to `put`; only then is it
     answered. `new_id` names it, so that what was recorded and what took effect can be matched. What `record` raises
@@ -72,6 +73,7 @@ def command_handlers(
         "flatten": lambda fields: accept(_flatten(fields, pairs)),
         "order": lambda fields: accept(_order(fields, pairs)),
         "policy": lambda fields: accept(_policy(fields)),
+        "reconcile": lambda fields: accept(_reconcile(fields)),
         "status": tell,
     }
 
@@ -79,6 +81,8 @@ def command_handlers(
 def _accepted(command: Command) -> dict[str, Any]:
     effect = _REDUCED if command.level == Level.REDUCE_ONLY else _EFFECTS[command.kind]
     answer = {"command": command.kind.value, "effect": effect, "reason": command.reason}
+    if command.kind is CommandKind.RECONCILE:
+        answer["id"] = command.id  # by which its answer is asked for
     for name in ("pair", "side", "amount", "policy", "state"):
         value = getattr(command, name)
         if value not in (None, ""):
@@ -136,6 +140,11 @@ def _policy(fields: Fields) -> Command:
         raise UsageError(f"policy: to {state[:40]!r}: write {', '.join(STATES)}")
     reason = _reason(fields, kind, f"asked to be {state}")
     return Command(kind, reason, SOURCE, policy=policy, state=state)
+
+
+def _reconcile(fields: Fields) -> Command:
+    _only(fields, CommandKind.RECONCILE, "reason")
+    return Command(CommandKind.RECONCILE, _reason(fields, CommandKind.RECONCILE, "asked to reconcile"), SOURCE)
 
 
 def _only(fields: Fields, command: str, *known: str) -> None:

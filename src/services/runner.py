@@ -38,7 +38,10 @@ class Pace:
 
 
 class Runner:
-    """One run: the loop, its observers, its checkpoints. `every_seconds` None: only the last checkpoint."""
+    """One run: the loop, its observers, its checkpoints. `every_seconds` None: only the last checkpoint.
+
+    `stop`: where somebody else waits for the same event.
+    """
 
     def __init__(
         self,
@@ -48,8 +51,10 @@ class Runner:
         pace: Pace,
         observers: Sequence[Observer],
         every_seconds: float | None,
+        stop: Event | None = None,
     ) -> None:
-        self.stop = Event()
+        self.stop = stop or Event()
+        self.took_seconds = 0.0  # of the newest slice, from its arrival to its decisions
         self._engine = engine
         self._ledger = ledger
         self._timer = timer
@@ -69,7 +74,9 @@ class Runner:
         for slice_ in feed:
             if not self._pace.wait(slice_.at, self.stop) and not self._hastened:
                 break
+            begun = self._timer.seconds()
             report = self._engine.on_slice(slice_)
+            self.took_seconds = self._timer.seconds() - begun
             for observer in self._observers:
                 observer(report)
             if report.stopping:

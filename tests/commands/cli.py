@@ -39,6 +39,8 @@ SMALL = (
     *("--set", "costs.fee_ratio=0.0002", "--set", "costs.slippage_ratio=0.0001"),
 )
 """Few learners that speak early and trade cheaply: the fewest bars in which a run comes to fills."""
+ANY_PORT = "MYCELIAL__MONITORING__METRICS__PORT"
+"""So that runs of several tests can stand beside each other."""
 SECONDS = 60.0
 """How long a test waits for anything: far more than it takes, for a machine that does other things as well."""
 LOOK_SECONDS = 0.02
@@ -48,7 +50,7 @@ def environment(**changes: str) -> dict[str, str]:
     """This process's environment without settings of the project; bytecode is kept, or each start takes seconds."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MYCELIAL", "APP_ENV"))}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return {**kept, "PYTHONPATH": str(ROOT), **changes}
+    return {**kept, "PYTHONPATH": str(ROOT), ANY_PORT: "0", **changes}
 
 
 def command(*words: str | Path) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from src.main import main
 
-from .cli import Done, Say, write_planted
+from .cli import ANY_PORT, Done, Say, write_planted
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,7 @@ def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFi
     """The command line in this process, in an empty folder: sixty refusals need not start sixty of them."""
     for name in [name for name in os.environ if name.startswith(("MYCELIAL", "APP_ENV"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv(ANY_PORT, "0")
     monkeypatch.chdir(tmp_path)
 
     def call(*words: str | Path) -> Done:

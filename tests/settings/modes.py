@@ -46,6 +46,7 @@ from tests.settings.leaves import tree
 from tests.settings.ordering import ordering
 from tests.settings.steering import steering
 from tests.settings.streaming import streaming
+from tests.settings.telling import telling
 from tests.settings.venturing import ventured
 from tests.settings.watched import Watch
 
@@ -58,6 +59,7 @@ SOON = (
     *("statistics.block_days=1", "statistics.min_blocks=2", "statistics.effect_block_intervals=12"),
 )
 """So that in a few days of bars everything happens once."""
+FREE = ("bus.port=0", "monitoring.metrics.port=0")
 
 
 def backtesting(watch: Watch, folder: Path) -> None:
@@ -93,7 +95,7 @@ def running(watch: Watch, folder: Path) -> None:
     """`mycelial run` over the simulated market with a server of its own, until it is stopped."""
     sets = ("simulated.history_days=1", "simulated.timeframe=1h", "simulated.pairs=[BTC/USD,ETH/USD]", "run.speed=max")
     options = ProcessOptions(
-        seed=7, bus="embedded", state=folder / "state", json=True, sets=(*SOON, *sets, "bus.port=0")
+        seed=7, bus="embedded", state=folder / "state", json=True, sets=(*SOON, *sets, *FREE)
     )
     stopper = Thread(target=stop, args=(folder / "state", 300))
     stopper.start()
@@ -218,6 +220,8 @@ def stressing(watch: Watch, folder: Path) -> None:
     stressed(Walk("calm", "", laid["calm"]), 7)
 
 
+WATCHING = ("monitoring.metrics", "monitoring.logs", "monitoring.heartbeat")
+
 MODES: dict[str, tuple[Mode, tuple[str, ...]]] = {
     "backtest": (
         backtesting,
@@ -239,7 +243,7 @@ MODES: dict[str, tuple[Mode, tuple[str, ...]]] = {
     "judge": (judging, ("gate", "validation")),
     "stress": (stressing, ("stress",)),
     "walk": (walking, ("builder", "haven", "lifecycle", "consensus", "prospecting", "risk")),
-    "run": (running, ("agents", "bus", "ledger", "simulated", "moats.board", "memory", "run", "limits")),
+    "run": (running, ("agents", "bus", "ledger", "simulated", "moats.board", "memory", "run", "limits", *WATCHING)),
     "doctor": (diagnosing, ("run.min_free_disk_mb", "run.control_timeout_seconds", "bus.port")),
     "sources": (asking, ("moats",)),
     "store": (remembering, tuple(f"memory.{name}" for name in STORE)),
@@ -249,6 +253,7 @@ MODES: dict[str, tuple[Mode, tuple[str, ...]]] = {
         ventured,
         tuple(f"kraken.{name}" for name in ("key_file", "rest", "nonce", "orders", "budget", "download")),
     ),
+    "tell": (telling, ("monitoring.discord", "monitoring.heartbeat")),
     "policies": (steering, ("policies",)),
     "failures": (failing, ("agents", "ledger.retry_seconds", "bus.backoff_cap_seconds", "bus.backoff_first_seconds")),
 }

@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.clock import Timer, wall_ms
 from ...core.config_venues import KrakenSettings
 from ...core.errors import ConfigError
 from ...core.ports import Clock
+from .account import Statuses, TradedAccount
 from .key_file import ApiKey, read_key
 from .nonce import NonceFile, Nonces
+from .private import private_account
 from .rest import KrakenRest
+from .streams import Ports
 from .venue import KrakenVenue
 
 _MS_NS = 1_000_000
+TAIL = 4
+"""So many characters of a key are shown, so that its owner knows which one it is."""
 
 
 def kraken_venue(settings: KrakenSettings, state: Path, clock: Clock, timer: Timer) -> KrakenVenue:
     """A venue that is not open yet. ConfigError when no key file is named, or it cannot be used."""
-    if settings.key_file is None:
-        raise ConfigError("kraken.key_file: no key; name a file with key and secret, mode 0400")
-    key = read_key(Path(settings.key_file))
-    nonces = Nonces(NonceFile(nonce_path(state, key)), lambda: wall_ms() * _MS_NS)
+    key, nonces = _key_of(settings, state)
     return KrakenVenue(KrakenRest(settings.rest, timer, key, nonces), nonces, settings, clock, timer)
+
+
+def traded_account(
+    settings: KrakenSettings,
+    state: Path,
+    clock: Clock,
+    ports: Ports,
+    statuses: Statuses,
+    since: int,
+    known: Sequence[str],
+) -> TradedAccount:
+    """An account to trade on, not open yet. `since` (UTC ms) and `known`, the newest last: what the ledger has of it.
+
+    ConfigError when no key file is named, or it cannot be used.
+    """
+    key, nonces = _key_of(settings, state)
+    rest = KrakenRest(settings.rest, ports.timer, key, nonces)
+    venue = KrakenVenue(rest, nonces, settings, clock, ports.timer)
+    token, owner = rest.websocket_token, venue.owners.of
+    account = private_account(venue, settings.streams, clock, ports, token, since, known, owner)
+    return TradedAccount(venue, account, statuses, settings, clock, ports, key.key[-TAIL:])
 
 
 def public_rest(settings: KrakenSettings, timer: Timer) -> KrakenRest:
@@ -34,3 +58,10 @@ def public_rest(settings: KrakenSettings, timer: Timer) -> KrakenRest:
 def nonce_path(state: Path, key: ApiKey) -> Path:
     """One file a key, named without telling it."""
     return state / f"kraken-nonce-{hashlib.sha256(key.key.encode()).hexdigest()[:12]}"
+
+
+def _key_of(settings: KrakenSettings, state: Path) -> tuple[ApiKey, Nonces]:
+    if settings.key_file is None:
+        raise ConfigError("kraken.key_file: no key; name a file with key and secret, mode 0400")
+    key = read_key(Path(settings.key_file))
+    return key, Nonces(NonceFile(nonce_path(state, key)), lambda: wall_ms() * _MS_NS)

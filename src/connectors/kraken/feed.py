@@ -82,13 +82,15 @@ class KrakenFeed:
         history_ms: int,
         since: int | None = None,
         also_close: Callable[[], None] = lambda: None,
+        closing: Event | None = None,
     ) -> None:
+        self.meanwhile: Callable[[], bool] = lambda: False
         self._also_close = also_close
         self.public, self.pairs, self.interval_ms = public, public.market.pairs, public.interval_ms
         self.since = since
         self.missing = 0
         self._settings, self._bars_of, self._clock, self._timer = settings, bars_of, clock, timer
-        self._closing = Event()
+        self._closing = closing or Event()
         now = clock.now_ms()
         self.history_ends = now - now % self.interval_ms
         self._history_from = self.history_ends - history_ms
@@ -102,8 +104,10 @@ class KrakenFeed:
         self.public.start()
         yield from self._warm_up()
         opened = self.history_ends
-        while self._reached(opened + self.interval_ms):
-            yield self._slice(opened)
+        while not self._closing.is_set():
+            yield from self._between(opened, opened + self.interval_ms)
+            if not self._closing.is_set():
+                yield self._slice(opened)
             opened += self.interval_ms
 
     def troubles(self) -> Sequence[str]:
@@ -113,6 +117,10 @@ class KrakenFeed:
     def close(self) -> None:
         """Leave the stream and end the iteration; from any thread."""
         self._closing.set()
+        self.leave()
+
+    def leave(self) -> None:
+        """Give back the connections alone; whoever shares `closing` goes on."""
         self.public.close()
         self._also_close()
 
@@ -129,15 +137,19 @@ class KrakenFeed:
             if self.since is None or at > self.since:
                 yield Slice(at, block)
 
-    def _reached(self, at: int) -> bool:
-        """Wait until an interval is over and its last trades are there; False when the feed was closed."""
-        due = at + round(1000 * self._settings.grace_seconds)
+    def _between(self, opened: int, closes: int) -> Iterator[Slice]:
+        """Wait until an interval is over and its last trades are there, or the feed was closed."""
+        newest, due = opened, closes + round(1000 * self._settings.grace_seconds)
         while not self._closing.is_set():
-            left_ms = due - self._clock.now_ms()
-            if left_ms <= 0:
-                return True
-            self._timer.wait(self._closing, min(left_ms / 1000, self._settings.connection.check_seconds))
-        return False
+            now, wanted = self._clock.now_ms(), self.meanwhile()
+            if now >= due:
+                return
+            at = min(now, closes - 1)
+            if wanted and at > newest:
+                newest = at
+                yield Slice(at, None)
+            else:
+                self._timer.wait(self._closing, min((due - now) / 1000, self._settings.connection.check_seconds))
 
     def _slice(self, opened: int) -> Slice:
         market, at = self.public.market, opened + self.interval_ms
@@ -191,7 +203,13 @@ def bars_of_rest(rest: KrakenRest, symbols: Symbols, timer: Timer, interval_seco
 
 
 def live_feed(
-    pairs: Sequence[Pair], interval_ms: int, history_ms: int, settings: KrakenSettings, clock: Clock, ports: Ports
+    pairs: Sequence[Pair],
+    interval_ms: int,
+    history_ms: int,
+    settings: KrakenSettings,
+    clock: Clock,
+    ports: Ports,
+    closing: Event | None = None,
 ) -> KrakenFeed:
     """The feed of `--feed kraken`: public data alone, no key. `clock` is the wall's.
 
@@ -208,4 +226,4 @@ def live_feed(
         rest.close()
         raise
     bars_of = bars_of_rest(rest, symbols, ports.timer, settings.budget.public_interval_seconds)
-    return KrakenFeed(public, settings.streams, bars_of, clock, ports.timer, history_ms, also_close=rest.close)
+    return KrakenFeed(public, settings.streams, bars_of, clock, ports.timer, history_ms, None, rest.close, closing)

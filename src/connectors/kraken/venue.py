@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 import msgspec
@@ -41,6 +41,7 @@ from .standing import Standing
 from .worker import Question, Worker
 
 type _Asked = tuple[Ask, tuple[ClientId, ...], int | None]
+Guard = Callable[[Order, Callable[[], None]], str]
 _EVENTS = 100_000
 """Above so many undrained events something is wrong with whoever drains; putting waits then."""
 
@@ -49,6 +50,7 @@ class KrakenVenue:
     """A `Venue` over REST alone; a private stream may put what it hears into `queue` besides.
 
     `owners` knows our id of each of Kraken's. Signed calls are made by one thread, orders and cancellations first.
+    `guard` does the sending of an order, or says why not: the kill switch, asked in the same critical section.
     """
 
     name = "kraken"
@@ -64,6 +66,7 @@ class KrakenVenue:
         queue: VenueEvents | None = None,
     ) -> None:
         self.queue = queue or VenueEvents(_EVENTS)
+        self.guard: Guard = _unguarded
         self.owners = Owners()
         self.budget = Budget(settings.budget)
         self._rest, self._settings, self._clock, self._timer = rest, settings, clock, timer
@@ -154,7 +157,7 @@ class KrakenVenue:
             return
         try:
             said = parameters(place, self._listings.symbols.names(order.pair), self._settings.orders)
-            txid = self._rest.add_order(said)
+            why, txid = self._guarded(order, said)
         except KrakenTrouble as trouble:
             self._not_placed(place, trouble.complaint)
         except (Malformed, LedgerError) as error:
@@ -162,9 +165,18 @@ class KrakenVenue:
         except Exception as error:  # noqa: BLE001 - a fault of ours must not make an order look as if it were not there
             self.queue.put(Lost(place.client_id, f"fault: {type(error).__name__}", self._now()))
         else:
+            if why:
+                self._refuse(place.client_id, "kill_switch", why)
+                return
             self._standing.fine()
             self.owners.learn(VenueId(txid), place.client_id, self._now())
             self.queue.put(Acknowledged(place.client_id, VenueId(txid), self._now()))
+
+    def _guarded(self, order: Order, said: dict[str, str]) -> tuple[str, str]:
+        """Why the order did not leave, or what Kraken calls it."""
+        txid: list[str] = []
+        why = self.guard(order, lambda: txid.append(self._rest.add_order(said)))
+        return why, "".join(txid)
 
     def _objection(self, place: Place) -> str:
         """Why an order is not even sent, as a code; the last check counts it in the budget."""
@@ -327,3 +339,8 @@ class KrakenVenue:
 
     def _ticks(self) -> int:
         return int(self._timer.seconds() * 1000)
+
+
+def _unguarded(order: Order, action: Callable[[], None]) -> str:
+    action()
+    return ""

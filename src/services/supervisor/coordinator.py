@@ -10,7 +10,6 @@ from uuid import UUID
 import msgspec
 
 from ...core.config_execution import Execution, ms
-from ...core.errors import InvariantError
 from ...core.types import MONEY_STEP, Approved, Denied, Fill, Order, OrderKind, Outcome, Pair, Side
 from ...core.venue import (
     Acknowledged,
@@ -29,27 +28,13 @@ from ...core.venue import (
 from .actions import Action, Happened
 from .adoption import Adoption
 from .bench import Bench
-from .executor import Executor, Steps
+from .executor import Executor
 from .inquiry import Inquiry, Purpose
+from .moment import Link, go_on, moment_of
 from .order_records import Began, Cleared, Declined, Protects, terms_of
 from .order_states import GONE, IN_FLIGHT, WORKING, Progress, Tracked
-from .reconciliation import Findings, Reconciliation
+from .reconciliation import Reconciliation
 from .register import EVERYTHING, ZERO, Line, replay
-
-
-class Moment(msgspec.Struct, frozen=True):
-    """What the coordinator knows beside its books: what is under way in this life. Times UTC ms."""
-
-    numbers: int
-    connected: bool
-    status: VenueStatus | None
-    pair_status: dict[Pair, VenueStatus]
-    due: dict[Purpose, int]
-    offset: int | None
-    clock_doubt: int
-    findings: Findings
-    steps: Steps
-    parked: dict[str, Executed]
 
 
 class Coordinator:
@@ -363,10 +348,22 @@ class Coordinator:
 
     @property
     def doubts(self) -> list[str]:
-        """What did not agree with the venue when it was last asked, what is not known, and what is halted."""
+        """What did not agree with the venue when it was last asked, what it has not answered, what is halted."""
+        asked = [] if self._inquiry.round is None else [f"not answered yet: {self._inquiry.round.left[0]}"]
         unknown = [f"{order.pair}: nobody knows what became of {order.id}" for order in self.unknown_orders()]
         halted = [f"{pair or 'everything'} is halted: {reason}" for pair, reason in self.halted.items()]
-        return [*self._reconciliation.doubtful, *unknown, *halted]
+        return [*self._reconciliation.doubtful, *asked, *unknown, *halted]
+
+    @property
+    def looking(self) -> bool:
+        """Whether a question is out, or is to be asked now."""
+        inquiry, now = self._inquiry, self._bench.now
+        return inquiry.round is not None or any(due <= now for due in inquiry.due.values())
+
+    @property
+    def records(self) -> int:
+        """How many records there are: whoever saw that many has seen everything."""
+        return self._register.books.number
 
     # State.
 
@@ -380,27 +377,14 @@ class Coordinator:
 
     def moment(self) -> dict[str, Any]:
         """What `state` leaves out, as plain data: for a process that goes on in the middle of this life."""
-        inquiry, parked = self._inquiry, dict(self._adoption.parked)
-        plain = msgspec.to_builtins(
-            Moment(
-                self._numbers, self._connected, self._status, dict(self._pair_status), inquiry.schedule(),
-                inquiry.offset, inquiry.doubt, self._reconciliation.findings(), self._executor.steps(), parked,
-            )
-        )  # fmt: skip
-        if not isinstance(plain, dict):
-            raise InvariantError("a moment is not a mapping")
-        return plain
+        link = Link(self._numbers, self._connected, self._status, dict(self._pair_status))
+        return moment_of(link, self._inquiry, self._reconciliation, self._executor, self._adoption)
 
     def go_on(self, moment: dict[str, Any]) -> None:
         """Continue a life where `moment` was taken, after `restore`: no `start` is to follow."""
-        taken = msgspec.convert(moment, Moment)
-        self._numbers, self._connected, self._status = taken.numbers, taken.connected, taken.status
-        self._pair_status, self._adoption.parked = taken.pair_status, taken.parked
-        inquiry = self._inquiry
-        inquiry.round, inquiry.due = None, taken.due
-        inquiry.offset, inquiry.doubt = taken.offset, taken.clock_doubt
-        self._reconciliation.go_on(taken.findings)
-        self._executor.go_on(taken.steps)
+        link = go_on(moment, self._inquiry, self._reconciliation, self._executor, self._adoption)
+        self._numbers, self._connected, self._status = link.numbers, link.connected, link.status
+        self._pair_status = link.pair_status
 
     def recall(self, rows: Iterable[Line]) -> None:
         """Go on from the rows of a ledger alone; `start` is to follow."""

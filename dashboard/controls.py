@@ -1,0 +1,77 @@
+"""The side bar: time zone, pause, and halting and resuming with confirmation, through the command line's own door."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from src.core.types import CommandKind
+
+from . import parts, theme
+from .data import Door, MycelialError
+
+EVERYTHING = "everything"
+HALT_ALL, REDUCE = "nothing leaves but stops", "exits go on, entries do not"
+
+
+def sidebar() -> None:
+    """What is the same on every page."""
+    with st.sidebar:
+        names = list(dict.fromkeys([*theme.ZONES, st.context.timezone or "UTC"]))
+        st.selectbox(
+            "Time zone", names, key="zone", help="Of every time that is shown; the engine itself counts in UTC."
+        )
+        st.toggle("Pause", key="paused", help="Stops looking again, for instance to read a table; the engine goes on.")
+        parts.live(_control)
+
+
+def _control() -> None:
+    found = parts.door()
+    status = found.engine.status()
+    halted = bool(status.fields.get("standing"))
+    st.markdown(f"**{'Halted' if halted else 'Trading' if status.alive else 'Engine down'}**")
+    if st.button("Halt…", key="halt", icon=":material/front_hand:", disabled=not status.alive, width="stretch"):
+        _confirm_halt()
+    if st.button("Resume…", key="resume", icon=":material/play_arrow:", disabled=not status.alive, width="stretch"):
+        _confirm_resume()
+    if not status.alive:
+        st.caption("Without a process there is nothing to halt; start one with `mycelial run`.")
+    if said := st.session_state.get("said"):
+        st.caption(theme.safe_words(said))
+
+
+@st.dialog("Halt the engine?")
+def _confirm_halt() -> None:
+    """As `mycelial halt REASON [--pair PAIR] [--reduce-only]`."""
+    found = parts.door()
+    st.markdown("From now on nothing leaves but stops and what you ask for to get out, until you resume.")
+    pair = _scope(found, "halt_scope")
+    level = st.radio("How far", [HALT_ALL, REDUCE], key="halt_level")
+    reason = st.text_input("Why", key="halt_reason", max_chars=500, placeholder="exchange maintenance")
+    if st.button("Yes, halt", key="halt_yes", type="primary", disabled=not reason.strip()):
+        _ask(found, CommandKind.HALT, reason=reason, pair=pair, reduce_only=level == REDUCE)
+
+
+@st.dialog("Resume trading?")
+def _confirm_resume() -> None:
+    """As `mycelial resume REASON [--pair PAIR]`."""
+    found = parts.door()
+    st.markdown("Entries are allowed again with the next slice; a file HALT in the state folder is removed.")
+    pair = _scope(found, "resume_scope")
+    reason = st.text_input("Why", key="resume_reason", max_chars=500, placeholder="maintenance is over")
+    if st.button("Yes, resume", key="resume_yes", type="primary", disabled=not reason.strip()):
+        _ask(found, CommandKind.RESUME, reason=reason, pair=pair)
+
+
+def _scope(found: Door, key: str) -> str | None:
+    pairs = [str(pair) for pair in found.engine.status().fields.get("pairs", ())]
+    chosen = st.selectbox("What", [EVERYTHING, *pairs], key=key, format_func=theme.plain)
+    return None if chosen == EVERYTHING else chosen
+
+
+def _ask(found: Door, kind: CommandKind, **fields: object) -> None:
+    try:
+        st.session_state["said"] = found.engine.command(kind.value, **fields)
+    except MycelialError as error:
+        st.error(theme.safe_words(error))
+        return
+    st.rerun()

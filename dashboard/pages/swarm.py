@@ -1,0 +1,125 @@
+"""The mycelium itself: who lives, who learnt from whom, who voted, how varied and how healthy it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard import charts, parts, theme
+from dashboard.data import Door
+from dashboard.ledger import moat_of
+
+Member = dict[str, Any]
+_COLUMNS = ("name", "class", "pair", "team", "moat", "horizon", "parent", "generation")
+
+
+def show() -> None:
+    """The page."""
+    parts.title("Swarm", "Who lives, who shares with whom, who voted last, and how healthy is it?")
+    parts.live(_body)
+    parts.meanings("population", "learners", "diversity", "contagion", "toxic", "silenced", "generation", "votes")
+
+
+def members_of(found: Door) -> list[Member]:
+    """Everybody alive; of an ended run those of its last census."""
+    census = found.engine.census()
+    if census.alive:
+        return list(census.fields.get("members", ()))
+    return [dict(zip(_COLUMNS, row, strict=False)) for row in found.ledger.members]
+
+
+def _body() -> None:
+    found = parts.door()
+    members = members_of(found)
+    if not members:
+        parts.empty(
+            "Nobody lives here, and no census of an earlier life was kept.", f"mycelial run --state {found.state}"
+        )
+        return
+    _health(found, members)
+    idea = newest_idea(found)
+    pairs = ["all", *sorted({str(one["pair"]) for one in members if one.get("pair")})]
+    chosen = st.selectbox("Pair", pairs, key="swarm_pair", format_func=theme.plain)
+    shown = members if chosen == "all" else [one for one in members if one.get("pair") == chosen]
+    parts.heading("population", "The mycelium: groups by pair, shapes by moat, lines to whom somebody learnt from")
+    parts.chart(charts.network(shown, frozenset(idea.get("voters", ())), parts.colours()), "network")
+    _votes(found, idea)
+    _groups(shown)
+    _lineage(found, shown)
+
+
+def _health(found: Door, members: Sequence[Member]) -> None:
+    status = found.engine.status().fields
+    haven = status.get("haven", {})
+    learners = [one for one in members if one.get("generation") is not None]
+    silent = sum(int(row[4]) for row in list(found.ledger.silenced.values()) if len(row) > 4)
+    parts.figures(
+        ("population", f"{len(members):,}"),
+        ("learners", f"{len(learners):,}"),
+        ("diversity", theme.number(charts.diversity(members), 1)),
+        ("contagion", theme.number(haven.get("contagion_ratio"), 3)),
+        ("toxic", haven.get("toxic", "-")),
+        ("silenced", silent),
+        ("quarantined", len(status.get("quarantined", {}))),
+    )
+
+
+def newest_idea(found: Door) -> dict[str, Any]:
+    """The newest idea of the swarm; empty where it has not spoken."""
+    ideas = reversed(list(found.ledger.ideas))
+    return next((idea for idea in ideas if idea.get("source") == "mycelial"), {})
+
+
+def _votes(found: Door, idea: dict[str, Any]) -> None:
+    parts.heading("votes", "Votes of the last consensus")
+    if not idea:
+        parts.empty("The swarm has not spoken in what was read of the ledger.", "mycelial why-not BTC/USD --at last")
+    else:
+        voters = idea.get("voters", [])
+        by_moat = Counter(moat_of(str(name)) for name in voters)
+        told = ", ".join(f"{moat} {count}" for moat, count in by_moat.most_common())
+        st.markdown(
+            f"**{theme.safe(idea.get('side'))} {theme.safe(idea.get('pair'))}** at "
+            f"{theme.safe(theme.stamp(idea.get('ms'), parts.zone()))}: {len(voters)} learners ({theme.safe(told)}), "
+            f"score {theme.number(idea.get('score'), 3)}, edge {theme.number(idea.get('edge'), 5)}"
+        )
+    votes = list(found.ledger.votes.values())[-60:]
+    if votes:
+        parts.table([_vote(vote) for vote in reversed(votes)], "explorer_votes", 260)
+
+
+def _vote(vote: dict[str, Any]) -> dict[str, Any]:
+    return {"time": vote.get("at"), "team": vote.get("source"), "pair": vote.get("pair"), "votes": vote.get("voters")}
+
+
+def _groups(members: Sequence[Member]) -> None:
+    left, right = st.columns(2)
+    with left:
+        parts.heading("learners", "By moat")
+        counts = Counter(str(one["moat"]) for one in members if one.get("generation") is not None and one.get("moat"))
+        parts.chart(charts.bars(dict(counts), parts.colours()), "by_moat")
+    with right:
+        parts.heading("population", "By class")
+        parts.chart(charts.bars(Counter(str(one["class"]) for one in members), parts.colours()), "by_class")
+
+
+def _lineage(found: Door, members: Sequence[Member]) -> None:
+    parts.heading("generation", "Lineage")
+    learners = [one for one in members if one.get("generation") is not None]
+    children = Counter(str(one.get("parent")) for one in learners)
+    rows = [
+        {**{name: one.get(name) for name in _COLUMNS if name != "class"}, "children": children[str(one["name"])]}
+        for one in sorted(learners, key=lambda one: -int(one["generation"] or 0))
+    ]
+    parts.table(rows, "lineage", 360)
+    silent = [
+        {"pair number": place, "buying": row[2], "selling": row[3], "silenced": row[4], "warming": row[5]}
+        for place, row in sorted(found.ledger.silenced.items())
+        if len(row) > 5 and row[4]
+    ]
+    if silent:
+        parts.heading("silenced", "Silenced in the newest notices")
+        parts.table(silent, "silenced")

@@ -1,0 +1,69 @@
+"""`run --feed kraken` against the local exchange: warm-up, pulses between bars, a journal that is walked again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from src.connectors.control import ask
+from src.connectors.state_folder import find
+from tests.kraken.local import CANDLES, LocalKraken
+
+from .cli import SECONDS, Process, Say, journal, mycelial, refused, sound
+
+
+@pytest.fixture
+def exchange() -> Iterator[LocalKraken]:
+    with LocalKraken() as there:
+        yield there
+
+
+def paper(exchange: LocalKraken, folder: Path, *more: str) -> Process:
+    return Process("--feed", "kraken", *exchange.words, *more, "--json", cwd=folder, state=folder / "state")
+
+
+def test_it_is_live_after_its_warm_up_and_goes_on_after_a_kill(exchange: LocalKraken, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with paper(exchange, tmp_path) as process:
+        process.line("^mycelial paper .* the market at kraken .* as it happens")
+        before = process.until(lambda answer: answer.get("slices", 0) >= CANDLES and not answer["exchange"]["troubles"])
+        assert before["simulated"] is False
+        assert ask(find(state), "halt", SECONDS, reason="look")["ok"]  # takes effect in a pulse, no bar has to end
+        process.until(lambda answer: answer["halted"] == "look")
+        process.popen.kill()
+        process.end()
+    seen = journal(state)
+    assert len(journal(state, "slice")) >= CANDLES + 1
+    with paper(exchange, tmp_path) as process:
+        process.line("caught up over [0-9]+ slices")
+        process.until(lambda answer: answer["standing"]["all"]["reason"] == "look" and not answer["exchange"]["troubles"])
+        assert ask(find(state), "stop", SECONDS)["ok"]
+        assert process.result()["mode"] == "paper"
+    assert journal(state)[: len(seen)] == seen
+    assert sound(state)
+    done = mycelial("replay", "--state", state, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_an_exchange_the_first_start_ends_in_one_sentence(say: Say) -> None:
+    done = say("run", "--feed", "kraken", "--set", "kraken.rest.url=http://127.0.0.1:9", "--bus", "local", "--pairs", "BTC/USD")
+    refused(done, 1, "kraken AssetPairs")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--pairs", "BTCUSD"), "pairs are written BTC/USD"),
+        (("--speed", "60x"), "--speed does not belong to --feed kraken"),
+        (("--timerange", "2020-"), "--timerange does not belong"),
+    ],
+)
+def test_what_does_not_belong_to_it_is_refused(say: Say, words: tuple[str, ...], said: str) -> None:
+    refused(say("run", "--feed", "kraken", *words), 4, said)
+
+
+def test_a_pair_that_is_not_listed_there_is_refused(exchange: LocalKraken, say: Say) -> None:
+    words = [word if word != "BTC/USD,ETH/USD" else "BTC/USD,FOO/USD" for word in exchange.words]
+    refused(say("run", "--feed", "kraken", *words), 4, "not listed there: FOO/USD")

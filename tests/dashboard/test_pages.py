@@ -1,0 +1,426 @@
+"""The monitor's pages without a browser: what they show empty and full, in trouble, and of hostile names."""
+
+from __future__ import annotations
+
+import ast
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import charts, theme
+from dashboard.data import Door
+from dashboard.explain import EXPLAIN
+from dashboard.ledger import READ_SECONDS, TAIL_ROWS, Ledger
+from dashboard.pages.backtests import words_of
+from src.core.clock import Timer
+from tests.commands.cli import refused
+from tests.dashboard import seeds
+from tests.dashboard.seeds import HOSTILE
+from tests.worlds import ROOT
+
+PAGES = ("overview", "swarm", "assets", "orders", "moats", "backtests", "system")
+SOURCES = sorted((ROOT / "dashboard").rglob("*.py"))
+MILLION = 1_000_000
+
+
+def _page(name: str) -> None:
+    """One page as the app shows it: side bar, banner, page."""
+    import importlib
+
+    from dashboard import controls, parts
+
+    controls.sidebar()
+    parts.live(lambda: parts.banner(parts.door()))
+    importlib.import_module(f"dashboard.pages.{name}").show()
+
+
+Look = Callable[..., AppTest]
+
+
+@contextmanager
+def looking_at(folder: Path) -> Iterator[Look]:
+    """Shows pages of the folder `state` beside `runs`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYCELIAL_STATE", str(folder / "state"))
+        patch.setenv("MYCELIAL_RUNS", str(folder / "runs"))
+        patch.setenv("MYCELIAL_DATA", str(folder))
+        st.cache_resource.clear()
+        yield lambda name, **state: shown(name, state)
+        st.cache_resource.clear()
+
+
+@pytest.fixture
+def look(tmp_path: Path) -> Iterator[Look]:
+    """Show a page of this test's own folders."""
+    with looking_at(tmp_path) as look:
+        yield look
+
+
+@pytest.fixture(scope="module")
+def alive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AppTest]:
+    """All pages of a process that answers, with a full ledger and a run."""
+    folder = tmp_path_factory.mktemp("alive")
+    seeds.full(folder / "state")
+    seeds.a_run(folder / "runs", "one", -0.2)
+    with looking_at(folder) as look, seeds.answering(folder / "state", []):
+        return {name: look(name, zone="Asia/Tokyo", asset="BTC/USD") for name in PAGES}
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AppTest]:
+    """All pages of a ledger whose process is gone."""
+    folder = tmp_path_factory.mktemp("ended")
+    seeds.full(folder / "state", 200)
+    seeds.a_run(folder / "runs", "one", -0.2)
+    with looking_at(folder) as look:
+        return {name: look(name, asset=HOSTILE) for name in PAGES}
+
+
+def shown(name: str, state: dict[str, Any]) -> AppTest:
+    """A page that was run without an error."""
+    app = AppTest.from_function(_page, args=(name,), default_timeout=30)
+    for key, value in state.items():
+        app.session_state[key] = value
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    """Everything that a page says in Markdown, boxes and code."""
+    kinds = (app.markdown, app.caption, app.warning, app.error, app.info, app.code, app.subheader)
+    return "\n".join(str(one.value) for kind in kinds for one in kind)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_an_empty_page_names_the_command_that_fills_it(look: Look, name: str) -> None:
+    app = look(name)
+    assert any(one.value.startswith("mycelial ") for one in app.code), words(app)
+    assert "engine down" in words(app)
+    assert app.button(key="halt").disabled
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_an_ended_run(ended: dict[str, AppTest], name: str) -> None:
+    app = ended[name]
+    assert "SIMULATED" in app.warning[0].value
+    assert "mode paper" in app.warning[0].value
+    assert "engine down" in words(app)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_a_running_process(alive: dict[str, AppTest], name: str) -> None:
+    app = alive[name]
+    assert "running" in words(app)
+    assert "SIMULATED" in app.warning[0].value
+    assert not app.button(key="halt").disabled
+    assert all(one.help for one in app.metric)  # every figure opens its explanation
+    assert {one.label for one in app.metric} <= {label for label, _ in EXPLAIN.values()}
+
+
+def figures(app: AppTest) -> dict[str, str]:
+    """Figures of a page by their label."""
+    return {one.label: str(one.value) for one in app.metric}
+
+
+def test_overview_tells_the_streams_exactly(ended: dict[str, AppTest]) -> None:
+    told = figures(ended["overview"])
+    assert told == {"Baseline": "9,970.00", "Mycelial": "10,010.00", "Synthesized": "10,199.00"}
+
+
+def test_figures_of_the_process(alive: dict[str, AppTest]) -> None:
+    overview, swarm, assets, orders = (figures(alive[name]) for name in ("overview", "swarm", "assets", "orders"))
+    assert (overview["Equity"], overview["Collisions"]) == ("10,123.50", "7")
+    assert overview["Market time"] == "21:00"  # noon in Tokyo
+    assert (swarm["Population"], swarm["Toxic"], swarm["Contagion"]) == ("30", "1", "0.250")
+    assert (assets["Price"], assets["Positions"], assets["Trades"], assets["Won"]) == ("50.0000", "0.02", "40", "50 %")
+    assert orders["Exposure"] == "+8.00 %"
+
+
+def test_halt_needs_confirmation_and_a_reason(look: Look, tmp_path: Path) -> None:
+    """Pressed to its end in the browser's test, where dialogs stay open."""
+    seeds.full(tmp_path / "state", 5)
+    asked: list[tuple[str, dict[str, Any]]] = []
+    with seeds.answering(tmp_path / "state", asked):
+        app = look("moats")
+        app.button(key="halt").click().run()
+        assert asked == []
+        assert app.button(key="halt_yes").disabled
+        door = Door(tmp_path / "state", tmp_path / "runs", None)
+        assert door.engine.command("halt", reason="maintenance", pair=None) == "halt: done"
+        assert asked == [("halt", {"reason": "maintenance"})]
+        assert any("HALTED: maintenance" in one.value for one in look("moats").error)
+
+
+def test_hostile_names_stay_names(alive: dict[str, AppTest], ended: dict[str, AppTest]) -> None:
+    for app in (*alive.values(), *ended.values()):
+        said = words(app)
+        assert "<script" not in said.replace("\\<script", "")
+        assert "![i]" not in said
+        assert ":red[" not in said
+    assert "\\<script" in words(ended["assets"])  # it is shown, as text
+    assert "<script" not in charts.network([{"name": HOSTILE, "pair": HOSTILE}], frozenset(), theme.LIGHT).to_json()
+
+
+def test_nothing_is_shown_as_raw_html() -> None:
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        assert "unsafe_allow_html" not in text, path
+        assert "st.html" not in text, path
+        assert "components" not in text, path
+
+
+def imported(path: Path) -> set[str]:
+    """What a file of the monitor imports from `src`."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    froms = (node.module or "" for node in nodes if isinstance(node, ast.ImportFrom))
+    return {name for name in froms if name.partition(".")[0] == "src"}
+
+
+def test_the_monitor_knows_the_rest_by_its_door_alone() -> None:
+    for path in SOURCES:
+        allowed = {"src.core.messages", "src.core.types"}
+        if path.name == "data.py":
+            allowed |= {"src.connectors.control", "src.connectors.state_folder", "src.core.clock", "src.core.errors"}
+        assert imported(path) <= allowed, path
+    assert imported(ROOT / "dashboard" / "data.py") > {"src.connectors.control"}
+
+
+def test_nobody_in_src_knows_the_monitor() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        assert not [n for n in nodes if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("dashboard")]
+
+
+def test_colours_are_readable_and_differ_without_hue() -> None:
+    for colours in (theme.LIGHT, theme.DARK):
+        assert theme.contrast(colours.ink, colours.paper) >= 7
+        assert theme.contrast(colours.soft, colours.paper) >= 4.5
+        for colour in (*colours.series, colours.up, colours.down):
+            assert theme.contrast(colour, colours.paper) >= 3
+        assert len(set(colours.series)) == len(colours.series)
+
+
+# --- the ledger in trouble
+
+
+def ledger(path: Path) -> Ledger:
+    return Ledger(path, Timer().seconds)
+
+
+def test_no_ledger_a_foreign_one_and_an_old_one(tmp_path: Path) -> None:
+    assert "mycelial run" in ledger(tmp_path / "none.sqlite").refresh()
+    (tmp_path / "foreign.sqlite").write_bytes(b"no database at all, but long enough to be looked at" * 40)
+    assert "mycelial verify" in ledger(tmp_path / "foreign.sqlite").refresh()
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as connection:
+        connection.execute("CREATE TABLE something (id INTEGER)")
+    assert "mycelial migrate" in ledger(tmp_path / "old.sqlite").refresh()
+
+
+def test_a_locked_ledger_is_said_in_time_and_comes_back(tmp_path: Path) -> None:
+    path = seeds.full(tmp_path / "state") / "ledger.sqlite"
+    found = ledger(path)
+    assert found.refresh() == ""
+    seq = found.seq
+    with closing(sqlite3.connect(path)) as lock:
+        lock.execute("PRAGMA locking_mode=EXCLUSIVE")
+        lock.execute("PRAGMA journal_mode=DELETE")
+        lock.execute("BEGIN EXCLUSIVE")
+        timer = Timer()
+        before = timer.seconds()
+        assert "locked" in found.refresh()
+        assert timer.seconds() - before < 2.0
+        assert found.seq == seq  # what was read is still shown
+        lock.rollback()
+    assert found.refresh() == ""
+
+
+def test_a_ledger_is_read_on_while_it_is_written(tmp_path: Path) -> None:
+    path = seeds.full(tmp_path / "state", 10) / "ledger.sqlite"
+    found, done = ledger(path), Event()
+
+    def write() -> None:
+        for n in range(20):
+            seeds.write(path, list(seeds.life(50, 10 + 50 * n)))
+        done.set()
+
+    writer = Thread(target=write)
+    writer.start()
+    seen = []
+    while not done.is_set():
+        assert found.refresh() in ("", found.said)
+        seen.append(found.seq)
+    writer.join()
+    assert found.refresh() == ""
+    assert seen == sorted(seen)
+    assert found.streams["baseline"][1][-1] == -1.5 * 101
+    assert found.marks[1][-1] == 10_000 + 1009
+
+
+def test_another_ledger_in_the_same_place_is_noticed(tmp_path: Path) -> None:
+    path = seeds.full(tmp_path / "state", 50) / "ledger.sqlite"
+    found = ledger(path)
+    found.refresh()
+    for file in path.parent.glob("ledger.sqlite*"):
+        file.unlink()
+    assert found.refresh()
+    assert found.streams == {}
+    seeds.full(tmp_path / "state", 20)
+    assert found.refresh() == ""
+    assert found.streams["baseline"][1][-1] == -3.0
+
+
+def test_the_monitor_cannot_write(tmp_path: Path) -> None:
+    path = seeds.full(tmp_path / "state", 5) / "ledger.sqlite"
+    found = ledger(path)
+    assert found.rows("DELETE FROM trades") == []
+    assert "readonly" in found.said
+    assert found.refresh() == ""
+
+
+def grown(path: Path, rows: int) -> Path:
+    seeds.write(path, (one for part in ([seeds.start_row()], seeds.life(rows * 10 // 22)) for one in part))
+    return path
+
+
+def first_and_next(path: Path) -> tuple[Ledger, float, float]:
+    """A ledger, the seconds of its first refreshes until nothing is new, and of one more."""
+    timer, found = Timer(), ledger(path)
+    began = timer.seconds()
+    while True:
+        before = found.trade_row
+        assert found.refresh() == ""
+        if found.trade_row == before:
+            break
+    took = timer.seconds() - began
+    began = timer.seconds()
+    found.refresh()
+    return found, took, timer.seconds() - began
+
+
+def test_a_long_ledger_is_read_from_its_end(tmp_path: Path) -> None:
+    path = grown(tmp_path / "ledger.sqlite", 20_000)
+    found, first, again = first_and_next(path)
+    assert found.skipped >= 20_000 - TAIL_ROWS - 10
+    assert len(found.marks[0]) > 300  # the curve of the account is whole, in samples
+    assert found.marks[0][0] == seeds.START
+    assert first < 3.0
+    assert again < 0.3
+
+
+@pytest.mark.long
+def test_a_ledger_of_a_million_rows(tmp_path: Path, look: Look) -> None:
+    path = grown(tmp_path / "state" / "ledger.sqlite", MILLION) if (tmp_path / "state").mkdir() is None else tmp_path
+    found, first, again = first_and_next(path)
+    assert found.seq >= MILLION - 20
+    assert first < 3.0
+    assert again < READ_SECONDS
+    timer = Timer()
+    app = look("overview")
+    began = timer.seconds()
+    app.run()
+    assert timer.seconds() - began < 0.3
+
+
+# --- the process
+
+
+def test_viewers_share_one_answer(tmp_path: Path) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+    (tmp_path / "state").mkdir()
+    with seeds.answering(tmp_path / "state", asked):
+        door = Door(tmp_path / "state", tmp_path / "runs", None)
+        counted = [0]
+        plain = door.engine._ask
+
+        def ask(name: str, fields: Any) -> dict[str, Any]:
+            counted[0] += 1
+            return plain(name, fields)
+
+        door.engine._ask = ask  # type: ignore[method-assign]
+        viewers = [Thread(target=door.engine.status) for _ in range(20)]
+        for viewer in viewers:
+            viewer.start()
+        for viewer in viewers:
+            viewer.join()
+        assert counted[0] <= 2
+        assert door.mode() == "paper"
+        assert door.simulated()
+    assert door.process() is None
+
+
+def test_damaged_runs_say_so(look: Look, tmp_path: Path) -> None:
+    seeds.a_run(tmp_path / "runs", "good", 0.1)
+    (tmp_path / "runs" / "bad").mkdir()
+    (tmp_path / "runs" / "bad" / "result.json").write_text("{")
+    app = look("backtests")
+    assert app.selectbox(key="run").options == ["good"]
+
+
+def test_runs_are_compared(look: Look, tmp_path: Path) -> None:
+    for name, profit in (("a", 0.1), ("b", -0.2)):
+        seeds.a_run(tmp_path / "runs", name, profit)
+    app = look("backtests", others=["a"], run="b")
+    assert any(one.value == "mycelial compare b a" for one in app.code)
+
+
+def test_words_of_a_backtest() -> None:
+    assert words_of("d", "BTC/USDT", "20220101-", "1h", 7) == [
+        *("backtest", "--data", "d", "--timeframe", "1h", "--seed", "7"),
+        *("--pairs=BTC/USDT", "--timerange=20220101-"),
+    ]
+    assert words_of("d", "BTC/USDT;rm", "", "1h", 7) is None
+    assert words_of("d", "", "yesterday", "1h", 7) is None
+
+
+def test_a_job_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    state = seeds.full(tmp_path / "state")
+    door = Door(state, tmp_path / "runs", None)
+    job = door.jobs.start("verification", ["verify", str(state)])
+    assert job is not None
+    assert door.jobs.start("second", ["--help"]) is None  # one at a time
+    assert job.wait(60) == 0, job.tail()
+    assert job.tail()
+
+
+# --- the command
+
+
+def test_a_taken_port_is_said(say: Any) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done: subprocess.CompletedProcess[str] = say("dashboard", "--port", str(taken.getsockname()[1]))
+    refused(done, 4, "cannot be had", "--port")
+
+
+def test_the_command_keeps_the_monitor_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from src.commands import dashboard
+
+    words = dashboard.command(8501)
+    assert "--server.address=127.0.0.1" in words
+    assert "--client.showErrorDetails=none" in words
+    assert "--server.enableXsrfProtection=true" in words
+    monkeypatch.chdir(tmp_path)
+    told = dashboard.environment(Path("s"), Path("d"))
+    assert told["MYCELIAL_STATE"] == str(tmp_path / "s")
+    assert told["MYCELIAL_DATA"] == str(tmp_path / "d")
+
+
+def test_figures_are_pure() -> None:
+    members = [{"name": f"a{n}", "pair": "BTC/USD", "moat": "code", "generation": 0, "parent": "a0"} for n in range(40)]
+    drawn = [charts.network(members, frozenset({"a1"}), theme.DARK).to_json() for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    x, y = charts.thinned(list(range(100_000)), [float(n % 977) for n in range(100_000)])
+    assert len(x) <= charts.POINTS + 2
+    assert (min(y), max(y), x[0], x[-1]) == (0.0, 976.0, 0, 99_999)
