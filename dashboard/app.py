@@ -13,7 +13,7 @@ if str(Path(__file__).parents[1]) not in sys.path:  # Streamlit starts this file
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dashboard import controls, parts
-from dashboard.pages import assets, backtests, moats, orders, overview, swarm, system
+from dashboard.views import assets, backtests, moats, orders, overview, swarm, system
 
 
 def main() -> None:

@@ -229,7 +229,9 @@ def _groups(members: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, floa
 
 def _places(members: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
     """Where everybody stands: in the group of the pair or team, spread as a sunflower spreads its seeds."""
-    centre, seen, places = _groups(members), {}, {}
+    centre = _groups(members)
+    seen: dict[str, int] = {}
+    places: dict[str, tuple[float, float]] = {}
     for one in sorted(members, key=lambda one: (str(one.get("moat")), str(one["name"]))):
         group = _group(one)
         n = seen[group] = seen.get(group, -1) + 1

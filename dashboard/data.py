@@ -12,12 +12,14 @@ import msgspec
 
 from src.connectors.control import ask
 from src.connectors.state_folder import find, holder, stamped_mode
-from src.core.clock import Timer, from_iso, wall_ms
+from src.core.clock import Timer, from_iso
 from src.core.errors import MycelialError
 
 from .jobs import Jobs
 from .ledger import Ledger
 from .runs import Runs
+
+__all__ = ["Answer", "Door", "Engine", "MycelialError", "at_of", "door_of_environment"]
 
 ANSWER_SECONDS = 1.5
 """How long the process may take to answer before the page goes on with what it knows."""
@@ -149,8 +151,3 @@ def at_of(text: object) -> int | None:
         return from_iso(str(text))
     except ValueError:
         return None
-
-
-def now_ms() -> int:
-    """UTC ms of this machine."""
-    return wall_ms()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ class Job:
     @property
     def line(self) -> str:
         """What a user would have typed."""
-        return "mycelial " + " ".join(self.words)
+        return shlex.join(("mycelial", *self.words))
 
     def tail(self) -> str:
         """The end of what it said."""

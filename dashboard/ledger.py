@@ -61,6 +61,7 @@ class Ledger:
         self.silenced: dict[int, list[int]] = {}
         self.members: list[list[Any]] = []
         self.marks: tuple[array[int], array[float]] = (array("q"), array("d"))
+        self._sampled_for = 0
         self.trade_row = 0
         self.streams: dict[str, tuple[array[int], array[float]]] = {}
         self.changed = self._seconds()
@@ -125,7 +126,7 @@ class Ledger:
         return f"{self.path}: cannot be read ({text}); ask `mycelial verify`"
 
     def _read(self, connection: sqlite3.Connection) -> None:
-        if not self.header:
+        if not self.header or not self.start:  # a ledger that is being made has the one before the other
             row = connection.execute("SELECT value FROM meta WHERE name = 'header'").fetchone()
             self.header = _object(row[0]) if row else {}
             row = connection.execute("SELECT body FROM journal WHERE key = 'start:0'").fetchone()
@@ -195,7 +196,7 @@ class Ledger:
 
     def _sample_marks(self, connection: sqlite3.Connection) -> None:
         """Before the tail: the account at evenly spaced times, found by the keys of its rows."""
-        if self.skipped == 0 or len(self.marks[0]) >= SAMPLES or self._sampled():
+        if self.skipped == 0 or self._sampled():
             return
         first = connection.execute("SELECT at FROM journal WHERE key >= 'mark:' AND key < 'mark;' LIMIT 1").fetchone()
         last = self.marks[0][0] if self.marks[0] else self.at
@@ -211,7 +212,7 @@ class Ledger:
         self.marks = (times + self.marks[0], values + self.marks[1])
 
     def _sampled(self) -> bool:
-        done, self._sampling = getattr(self, "_sampling", 0) == self.skipped, self.skipped
+        done, self._sampled_for = self._sampled_for == self.skipped, self.skipped
         return done
 
     def _take_letter(self, at: int, body: Row) -> None:

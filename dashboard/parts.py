@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,11 @@ def empty(what: str, command: str) -> None:
         st.code(command, language="bash")
 
 
+def words(*told: object) -> str:
+    """A command line of ours that can be copied as it stands, whatever is in the names."""
+    return " ".join(("mycelial", *(shlex.quote(" ".join(str(one).split())) for one in told)))
+
+
 def title(text: str, question: str) -> None:
     """The head of a page: its name and the question it answers."""
     st.title(text, anchor=False)
@@ -154,6 +160,6 @@ def running(found: Door) -> Answer | None:
     """How the process stands; where it does not answer, an empty state and None."""
     status = found.engine.status()
     if not status.alive:
-        empty("No process answers, so what only it knows cannot be shown.", f"mycelial run --state {found.state}")
+        empty("No process answers, so what only it knows cannot be shown.", words("run", "--state", found.state))
         return None
     return status

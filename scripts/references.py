@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Iterator, get_args, get_origin
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "docs" / "reference"
+FOLDER = ROOT / "docs"
 GENERATED = "This page is written by `scripts/references.py`; change what it tells about, not the page.\n"
 
 
@@ -36,7 +36,7 @@ def settings_page() -> str:
     return "\n".join(page) + "\n"
 
 
-INTRODUCTION = """Every number stands in `config/agent_config.yaml`, none in code. What counts more beats what counts less:
+INTRODUCTION = """Every number stands in `config/agent_config.yaml`, none in code. The first of these counts most:
 
 1. `--set costs.fee_ratio=0.001`
 2. the environment, `MYCELIAL__COSTS__FEE_RATIO=0.001`
@@ -81,7 +81,7 @@ def _type(annotation: Any) -> str:
     if inner:
         return " or ".join(_type(one) for one in inner)
     names = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(annotation, "amount" if getattr(annotation, "__name__", "") == "Decimal" else "section")
+    return names.get(annotation, "amount" if getattr(annotation, "__name__", "") == "Decimal" else "entry")
 
 
 def commands_page() -> str:
@@ -97,8 +97,8 @@ def commands_page() -> str:
     return "\n".join(page) + "\n"
 
 
-COMMANDS = """`mycelial COMMAND --help` says the same. `python3 scripts/start.py COMMAND` is the same without installing anything.
-Results go to stdout, everything else to stderr; `--json` gives one object with raw numbers and times in UTC. Exit codes:
+COMMANDS = """`mycelial COMMAND --help` says the same; `python3 scripts/start.py COMMAND` needs nothing installed.
+Results go to stdout, everything else to stderr; `--json` gives one object, raw numbers, times in UTC. Exit codes:
 
 | code | |
 |---|---|
@@ -113,8 +113,7 @@ Results go to stdout, everything else to stderr; `--json` gives one object with 
 
 def _command(name: str, command: Any) -> list[str]:
     if hasattr(command, "commands"):
-        inner = [line for one in sorted(command.commands) for line in _command(f"{name} {one}", command.commands[one])]
-        return inner
+        return [line for one in sorted(command.commands) for line in _command(f"{name} {one}", command.commands[one])]
     usage = " ".join(["mycelial", name, *(_usage(one) for one in _arguments(command))])
     page = ["", f"## {name}", "", (command.help or "").strip(), "", "```text", usage, "```"]
     rows = [
@@ -146,13 +145,25 @@ def _default(parameter: Any) -> str:
     return "" if default is None or default is False or callable(default) or default == () else f"`{default}`"
 
 
-PAGES = {"settings.md": settings_page, "commands.md": commands_page}
+def decisions_page() -> str:
+    """The index of architecture decision records, by their own titles."""
+    records = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    titles = [(path.name, path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")) for path in records]
+    told = "Why things are as they are: one record a decision, with what it costs.\n"
+    return "\n".join(["# Decisions", "", GENERATED, told, *(f"* [{title}]({name})" for name, title in titles)]) + "\n"
+
+
+PAGES = {
+    "reference/settings.md": settings_page,
+    "reference/commands.md": commands_page,
+    "adr/index.md": decisions_page,
+}
 
 
 def main() -> None:
     """Write what changed."""
-    FOLDER.mkdir(exist_ok=True)
     for name, page in PAGES.items():
+        (FOLDER / name).parent.mkdir(exist_ok=True)
         (FOLDER / name).write_text(page(), encoding="utf-8")
         print(f"{name}: written")
 

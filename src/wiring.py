@@ -18,6 +18,7 @@ from .backtesting.venue.rules import OPEN_ORDERS, PairRules, VenueRules
 from .backtesting.venue.server import VenueServer
 from .core.clock import Timer
 from .core.config import Risk, Settings
+from .core.config_execution import DAY
 from .core.desk import Desk
 from .core.engine import Engine
 from .core.history import History
@@ -190,10 +191,13 @@ def _sized(settings: Settings, probation: Callable[[Pair], Decimal]) -> Callable
 def order_path(
     settings: Settings, plan: Plan, clock: Clock, ledger: Ledger, gate: RiskGate, standing: Standing
 ) -> PaperBroker:
-    """Coordinator and driver over the simulated exchange. Inside a bar no time passes: an entry that it has no volume
-    for is cut at once, so that a stop protects what was bought.
+    """Coordinator and driver over the simulated exchange.
+
+    Inside a bar no time passes: an entry that it has no volume for is cut at once, so that a stop protects what was
+    bought. Nothing is lost on the way to this exchange: it is compared with once a day, and when somebody asks.
     """
-    execution = settings.execution.model_copy(update={"entry_patience_seconds": 0.0})
+    seldom = dict.fromkeys(("open_orders_seconds", "positions_seconds", "clock_seconds"), float(DAY))
+    execution = settings.execution.model_copy(update={"entry_patience_seconds": 0.0, **seldom})
     name = namespace(plan.seed, "orders")
 
     def may_send(order: Order) -> str:

@@ -41,9 +41,7 @@ class Chaos:
         with self._lock:
             gone, self._sockets = self._sockets, []
         for one in gone:
-            with suppress(OSError):
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                one.shutdown(socket.SHUT_RDWR)
+            _drop(one)
             one.close()
 
     def _accept(self) -> None:
@@ -70,4 +68,11 @@ class Chaos:
                     continue
                 for part in [data[at : at + 1] for at in range(len(data))] if self.mode == "slow" and back else [data]:
                     sink.sendall(part)
-        self.reset()
+        for one in (source, sink):
+            _drop(one)
+
+
+def _drop(one: socket.socket) -> None:
+    with suppress(OSError):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.shutdown(socket.SHUT_RDWR)

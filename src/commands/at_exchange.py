@@ -1,4 +1,4 @@
-"""What a session on an exchange's feed has besides: slices that are journaled, pulses between bars, and live trading."""
+"""What a session on an exchange's feed has besides: journaled slices, pulses between bars, and live trading."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class AtExchange:
             self._trading.runner = runner
 
     def built(self, house: House) -> None:
-        """Before anything is restored: what sources said travels with the checkpoint, and live sends nothing yet."""
+        """Before a restore: what the sources said travels with the checkpoint; live sends nothing yet."""
         self._house, sources = house, self._feed.state_of_sources
         if sources is not None:
             house.model.keep(sources)

@@ -10,9 +10,11 @@ import msgspec
 
 from ..connectors.config_files import DEFAULT_FILE
 from ..connectors.doctor import check
+from ..connectors.doctor_kraken import ask_kraken
 from ..connectors.doctor_sources import ask_sources, check_logins
 from ..core.errors import InvariantError
 from . import common
+from .live import LIVE
 
 LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 
@@ -33,6 +35,8 @@ def run(
     checks += check_logins(settings.moats, os.environ)
     if sources:
         checks += ask_sources(settings.moats, os.environ, (config or DEFAULT_FILE).parent)
+    if sources or settings.run.mode == LIVE:
+        checks += ask_kraken(settings)
     if json:
         common.out_json(msgspec.to_builtins(checks))
     else:

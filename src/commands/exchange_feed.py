@@ -22,6 +22,7 @@ from ..connectors.sources.joined import MarketAndSources, with_real_sources
 from ..connectors.sources.standing import SourceHealth
 from ..core.clock import Timer, WallClock, iso
 from ..core.config import LedgerSettings, Settings
+from ..core.config_venues import KrakenSettings
 from ..core.errors import SourceError, UsageError
 from ..core.moats import FAILED
 from ..core.ports import Clock, Ledger
@@ -235,15 +236,21 @@ class _New:
 
 def open_exchange(options: ProcessOptions, settings: Settings) -> ExchangeFeed | RecordedExchange:
     """The feed of a run; nothing is asked yet. With `data` a ledger, the slices that it holds."""
-    names = common.split(options.pairs) or list(settings.kraken.pairs)
+    names = pairs_of(options.pairs, settings.kraken)
     interval_ms = timeframe_ms(options.timeframe or DEFAULT_TIMEFRAME)
     if options.data is not None and options.data.is_file():
-        return RecordedExchange(options.data, settings.ledger, sorted(map(Pair, names)), interval_ms)
+        return RecordedExchange(options.data, settings.ledger, names, interval_ms)
     for flag in _OF_OTHERS:
         if getattr(options, flag) is not None:
             raise UsageError(f"--{flag} does not belong to --feed kraken: it has its own days and its own pace")
+    folder = (options.config or DEFAULT_FILE).parent
+    return ExchangeFeed(names, interval_ms, settings, options.seed, folder)
+
+
+def pairs_of(given: str | None, settings: KrakenSettings) -> list[Pair]:
+    """The pairs that are asked for, else those of the settings, in order of name; UsageError for what is none."""
+    names = common.split(given) or settings.pairs
     strange = [name for name in names if name.count("/") != 1]
     if strange:
         raise UsageError(f"--pairs {strange[0]!r}: pairs are written BTC/USD")
-    folder = (options.config or DEFAULT_FILE).parent
-    return ExchangeFeed(list(dict.fromkeys(map(Pair, names))), interval_ms, settings, options.seed, folder)
+    return sorted(set(map(Pair, names)))

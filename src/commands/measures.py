@@ -15,7 +15,7 @@ from ..core.config_monitoring import MetricsSettings
 from ..core.engine import Report
 from ..core.moats import MOATS
 from ..core.standing import Level, Throw
-from ..core.types import Fill, MoatView, Order, Stage, Stream, Trade
+from ..core.types import Decision, Fill, MoatView, Order, Stage, Stream, Trade
 from ..services.writer import Writer
 from ..wiring import House
 
@@ -67,7 +67,7 @@ class Measures:
         self._profits: dict[str, tuple[float, float]] = {}
         self._trades = self._wins = 0
         self._loud: set[tuple[int, int]] = set()
-        self._heard: MoatView | None = None
+        self._decided: list[Sequence[Decision]] = []
         self._alive: frozenset[str] = frozenset()
         self._population = -1
         self._agreed: deque[tuple[float, int]] = deque()
@@ -88,16 +88,13 @@ class Measures:
         self._bars += report.bars
         self._durations.observe(self.around.took_s())
         if report.decisions:
-            self._add("decisions_total", ((one.kind,) for one in report.decisions))
+            self._decided.append(report.decisions)
         if report.orders or report.fills or report.trades:
             self._count_orders(report.orders, report.fills)
             self._count_trades(report.trades)
         if bool(report.halted) is not self._was_halted:
             self._was_halted = bool(report.halted)
             self._halts += self._was_halted
-        view = report.snapshot.moats
-        if view is not None and view is not self._heard:
-            self._hear(view, report)
         if now_s - self._taken_s >= self._settings.every_seconds or report.stopping:
             self._take(report, now_s)
 
@@ -163,7 +160,6 @@ class Measures:
 
     def _hear(self, view: MoatView, report: Report) -> None:
         """A moat that begins to be as far from its mean of a pair as explorers look for is a signal."""
-        self._heard = view
         least = self._house.settings.prospecting.moat_min_z
         rows, columns = (abs(view.values) >= least).nonzero()
         loud = set(zip(rows.tolist(), columns.tolist(), strict=True))
@@ -177,6 +173,10 @@ class Measures:
     def _take(self, report: Report, now_s: float) -> None:
         """Copy everything, so that whoever reads needs nothing of the spine."""
         self._taken_s = now_s
+        decided, self._decided = self._decided, []
+        self._add("decisions_total", ((one.kind,) for decisions in decided for one in decisions))
+        if report.snapshot.moats is not None:
+            self._hear(report.snapshot.moats, report)
         most = self._settings.max_series
         counted = {name: capped(counts, most) for name, counts in self._counts.items()}
         spread = {"slice_duration_seconds": self._durations, "trade_execution_duration_seconds": self._executions}

@@ -21,11 +21,15 @@ from ..connectors.config_files import config_sha256
 from ..connectors.recorded_run import RecordedRun, read_run
 from ..core.clock import iso
 from ..core.errors import CheckFailed, MycelialError, UsageError
+from ..core.inputs import Data
+from ..core.timeframes import timeframe_name
 from . import again, common
 from .again import Job, Outside
 from .given import leaves_of
 from .stories import LEDGER
 
+EXCHANGE = "kraken"
+"""The feed that nobody can ask twice."""
 _BESIDES = ("src/commands/again.py", "src/connectors/unkept_ledger.py", "src/core/inputs.py")
 """Files that walk a run again, for commits that have none of their own."""
 
@@ -78,6 +82,9 @@ def _ledger(options: ReplayOptions) -> Path:
 
 def _job(run: RecordedRun, options: ReplayOptions) -> Job:
     given = run.given
+    if given.mode == "live":
+        raise UsageError(f"{run.path}: real fills cannot be walked again; `history`, `why` and `verify` read them")
+    data, folder = _days(run, options)
     return Job(
         feed=given.feed,
         seed=given.seed,
@@ -88,12 +95,23 @@ def _job(run: RecordedRun, options: ReplayOptions) -> Job:
         withheld=run.withheld,
         mode=given.mode,
         until=run.until,
-        data=given.data,
-        folder=_folder(run, options),
+        data=data,
+        folder=folder,
         config=None if options.config is None else str(options.config.resolve()),
         env=options.env,
         sets=list(options.sets),
     )
+
+
+def _days(run: RecordedRun, options: ReplayOptions) -> tuple[Data | None, str | None]:
+    """What was walked and where it is; the days of an exchange stand in the ledger itself."""
+    given = run.given
+    if given.feed != EXCHANGE:
+        return given.data, _folder(run, options)
+    if options.data is not None:
+        raise UsageError(f"--data: {run.path} holds the days of its exchange itself")
+    pairs, timeframe = ",".join(given.pairs), timeframe_name(given.interval_ms)
+    return Data(run.path.name, timeframe=timeframe, pairs=pairs), str(run.path)
 
 
 def _folder(run: RecordedRun, options: ReplayOptions) -> str | None:

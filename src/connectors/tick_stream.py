@@ -60,11 +60,11 @@ class _Server:
 
     def calls(self, commands: Iterable[Sequence[Word]], wait: float = 0.0) -> list[Any]:
         """The answers to commands sent in one go; BusError when one did not come."""
-        asked = list(commands)
+        asked: list[Any] = list(commands)  # the vendor's types know of tuples of one word alone
         try:
             if self._connection is None:
                 self._connection = open_connection(self._url, self._seconds, self._seconds)
-            self._connection.send_packed_command([b"".join(pack_command(tuple(words)) for words in asked)])
+            self._connection.send_packed_command([b"".join(pack_command(words) for words in asked)])
             return [self._answer(self._connection, self._seconds + wait) for _ in asked]
         except WIRE_ERRORS as error:
             self.close()
@@ -118,8 +118,9 @@ class TickWriter:
     def flush(self) -> bool:
         """Send what the server does not have; whether it has everything then. Never raises for a server's absence."""
         try:
-            if not self._server.connected:
-                self._sent = min(self._sent, self._newest())
+            self._sent = self._newest()  # which a server that was emptied, or is an older copy, tells anew
+            if self._sent > self._last:
+                raise BusError(f"{self._stream}: another producer is at {self._sent}")
             self._send([entry for entry in self._kept if entry[0] > self._sent])
         except BusError as error:
             self.trouble = str(error)
@@ -158,7 +159,6 @@ class TickWriter:
         )
         for (name, _, _), answer in zip(entries, self._server.calls(commands), strict=True):
             if isinstance(answer, ResponseError) and "equal or smaller" not in str(answer):
-                self._server.close()  # what was taken of the rest is asked for with the next connection
                 raise BusError(f"{self._stream}: {answer}")
             self._sent = name
 
@@ -244,7 +244,7 @@ class TickReader:
 
     def _poison(self, name: str, fields: Sequence[bytes]) -> None:
         self.poisoned += 1
-        words = ("XADD", self._stream + POISON, "MAXLEN", self._keep, "*", "id", name, *fields)
+        words: Sequence[Word] = ("XADD", self._stream + POISON, "MAXLEN", self._keep, "*", "id", name, *fields)
         self._server.calls([words, ("XACK", self._stream, self._group, name)])
 
     def _claim(self) -> tuple[list[tuple[str, Tick]], bool]:

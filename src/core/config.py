@@ -64,9 +64,9 @@ __all__ = [
     "ExplorerMoat", "ExplorerTeam", "FederalRegisterSettings", "GateSettings", "GithubSettings", "Haven", "Horizon",
     "Indicators", "Instigators", "KrakenSettings", "LearnerMoat", "Learners", "LedgerSettings", "Lifecycle",
     "LimitSettings", "MemorySettings", "MoatBoardSettings", "MoatHttp", "MoatPace", "MoatPaces", "MoatPolling",
-    "MoatStrength", "Moats", "Monitoring", "NetworkSettings", "Pace", "PatternSettings", "PlantedMoats", "Policies", "Prospecting",
-    "Repository", "Research", "Risk", "Run", "Section", "Settings", "Sharing", "SimulatedMarket", "SimulatedMoats",
-    "StatisticsSettings", "StressSettings", "Trading", "ValidationSettings",
+    "MoatStrength", "Moats", "Monitoring", "NetworkSettings", "Pace", "PatternSettings", "PlantedMoats", "Policies",
+    "Prospecting", "Repository", "Research", "Risk", "Run", "Section", "Settings", "Sharing", "SimulatedMarket",
+    "SimulatedMoats", "StatisticsSettings", "StressSettings", "Trading", "ValidationSettings",
 ]  # fmt: skip
 
 

@@ -38,7 +38,9 @@ def test_it_is_live_after_its_warm_up_and_goes_on_after_a_kill(exchange: LocalKr
     assert len(journal(state, "slice")) >= CANDLES + 1
     with paper(exchange, tmp_path) as process:
         process.line("caught up over [0-9]+ slices")
-        process.until(lambda answer: answer["standing"]["all"]["reason"] == "look" and not answer["exchange"]["troubles"])
+        process.until(
+            lambda answer: answer["standing"]["all"]["reason"] == "look" and not answer["exchange"]["troubles"]
+        )
         assert ask(find(state), "stop", SECONDS)["ok"]
         assert process.result()["mode"] == "paper"
     assert journal(state)[: len(seen)] == seen
@@ -48,7 +50,9 @@ def test_it_is_live_after_its_warm_up_and_goes_on_after_a_kill(exchange: LocalKr
 
 
 def test_without_an_exchange_the_first_start_ends_in_one_sentence(say: Say) -> None:
-    done = say("run", "--feed", "kraken", "--set", "kraken.rest.url=http://127.0.0.1:9", "--bus", "local", "--pairs", "BTC/USD")
+    done = say(
+        "run", "--feed", "kraken", "--set", "kraken.rest.url=http://127.0.0.1:9", "--bus", "local", "--pairs", "BTC/USD"
+    )
     refused(done, 1, "kraken AssetPairs")
 
 

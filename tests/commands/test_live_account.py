@@ -1,4 +1,4 @@
-"""The live account in this process, against the local exchange by Kraken's kit: what goes wrong, and how soon it is right."""
+"""The live account in this process, against the local exchange by Kraken's kit: what goes wrong, and for how long."""
 
 from __future__ import annotations
 
@@ -144,14 +144,18 @@ def test_k1_a_halt_withdraws_entries_within_a_second_and_lets_nothing_follow(
     assert len(exchange.rest.calls("AddOrder")) == sent
 
 
+def rested(trader: Trader) -> None:
+    """The counter of a fresh start has come down, as in a day's running."""
+    budget = trader.settings.kraken.budget
+    Event().wait(budget.calls_most / budget.calls_decay_second)
+
+
 @pytest.mark.long
 def test_n1_a_cut_of_the_stream_is_noticed_and_reconciled_within_ten_seconds(
     exchange: LocalKraken, trader: Trader
 ) -> None:
     trader.ready()
-    budget = trader.settings.kraken.budget
-    nap = Event()  # the counter of a fresh start has to come down first: as in a day's running
-    nap.wait(budget.calls_most / budget.calls_decay_second)
+    rested(trader)
     exchange.sockets.cut()
     trader.until(lambda: not trader.broker.ready)
     trader.rest_low()
@@ -159,11 +163,11 @@ def test_n1_a_cut_of_the_stream_is_noticed_and_reconciled_within_ten_seconds(
     assert trader.until(lambda: trader.broker.ready) < 10.0
 
 
-@pytest.mark.parametrize("kind", ["lost", "swallow"])
-def test_x1_an_unknown_order_is_settled_and_never_sent_again(
-    exchange: LocalKraken, trader: Trader, kind: str
-) -> None:
+@pytest.mark.parametrize("kind", ["lost", pytest.param("swallow", marks=pytest.mark.long)])
+def test_x1_an_unknown_order_is_settled_and_never_sent_again(exchange: LocalKraken, trader: Trader, kind: str) -> None:
     trader.ready()
+    if kind == "swallow":
+        rested(trader)
     exchange.rest.faults.append(Fault("AddOrder", kind))
     order = trader.send()
     trader.until(lambda: trader.broker.coordinator.unknown_orders())
@@ -176,6 +180,7 @@ def test_x1_an_unknown_order_is_settled_and_never_sent_again(
     assert trader.held() == (Decimal("0.01") if kind == "lost" else 0)
 
 
+@pytest.mark.long
 def test_x15_an_order_of_a_human_counts_as_external_and_is_left_alone(exchange: LocalKraken, trader: Trader) -> None:
     row = OrderRow(
         exchange.state.next_txid(), "BTC/USD", "buy", "limit", Decimal("0.5"), Decimal("39000.0"), None,

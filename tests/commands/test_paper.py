@@ -14,10 +14,13 @@ from .cli import SMALL, Process, Say, journal, mycelial, one_line, refused, soun
 
 @pytest.fixture(scope="module")
 def paper(planted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A paper run of ten slices a second in which nobody but the test wants anything."""
+    """A paper run of two slices a second in which nobody but the test wants anything."""
     place = tmp_path_factory.mktemp("paper")
-    quiet = ("--set", "consensus.required_votes=4", "--set", "learners.min_learners=400", "--set", "account.stop_ratio=0.6")
-    words = ("--data", planted, *SMALL, *quiet, "--bus", "local", "--speed", "36000x", "--json")
+    quiet = (
+        *("--set", "consensus.required_votes=4", "--set", "learners.min_learners=400"),
+        *("--set", "account.stop_ratio=0.6"),  # no stop is hit while the test looks
+    )
+    words = ("--data", planted, *SMALL, *quiet, "--bus", "local", "--speed", "7200x", "--json")
     with Process(*words, cwd=place, state=place / "state") as process:
         process.slices(2)
         yield process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -129,12 +130,8 @@ class Exchange:
 
     def doubled(self) -> list[str]:
         """Decisions that are more than one order here."""
-        seen: dict[str, str] = {}
-        twice = []
-        for one in self.server.orders.values():
-            if one.client_id and seen.setdefault(one.decision, one.venue_id) != one.venue_id:
-                twice.append(one.decision)
-        return twice
+        decisions = Counter(one.decision for one in self.server.orders.values() if one.client_id)
+        return [decision for decision, count in decisions.items() if count > 1]
 
     def differences(self, rest: Rest) -> list[str]:
         """Orders of ours that the process does not know or only it knows, executions it missed, whatever is open."""

@@ -24,6 +24,7 @@ from src.connectors.sqlite_ledger import LedgerReader, SqliteSink
 from src.core.ports import Ledger, Receipt, Row
 from src.core.types import Pair
 from src.core.venue import Ask, ClientId, Place, VenueEvent, VenueId
+from src.services.supervisor.order_states import IN_FLIGHT
 from src.services.writer import Writer
 from tests.crash.exchange import QUOTE, Rest, Told
 from tests.worlds import settings
@@ -110,7 +111,7 @@ def live(address: str, path: Path, seed: int) -> None:
 
 def _trade(one: simulated_life.Life, venue: FarVenue, line: Connection) -> None:
     said = False
-    while not venue.told.finish:
+    while not venue.told.finish or _leaving(one):
         told = venue.look()
         one.step(told.now)
         for order in told.wishes:
@@ -118,6 +119,12 @@ def _trade(one: simulated_life.Life, venue: FarVenue, line: Connection) -> None:
         if one.ready and not said:
             said = True
             line.send(("ready",))
+
+
+def _leaving(one: simulated_life.Life) -> bool:
+    """Whether an order is on its way this very moment: a stop that is refused is tried again and again."""
+    orders = (one.coordinator.progress(one.coordinator.client_id(order)) for order in one.open_orders())
+    return any(progress in IN_FLIGHT for progress in orders)
 
 
 def _rows(path: Path) -> tuple[Row, ...]:
@@ -170,7 +177,7 @@ class _OutOfOrder:
 
 def hasty() -> None:
     """Plants a fault: nobody waits for the disk, neither with an order nor with a word about it."""
-    TellingLedger.append = lambda self, rows, durable: self._inner.append(rows, False) and _OutOfOrder()  # type: ignore[method-assign, assignment, return-value]
+    TellingLedger.append = lambda self, rows, durable: self._inner.append(rows, False) and _OutOfOrder()  # type: ignore[method-assign]
 
 
 PLANTED: dict[str, Any] = {"": lambda: None, "careless": careless, "hasty": hasty}

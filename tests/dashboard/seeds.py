@@ -86,14 +86,14 @@ def few(at: int = START) -> Iterator[Row]:
     yield row(at, "census", "end", {"at": at, "members": lives})
 
 
-def write(path: Path, rows: Iterator[Row] | list[Row], mode: str = "paper") -> None:
+def write(path: Path, rows: Iterator[Row] | list[Row], mode: str = "paper", each: int = 5000) -> None:
     """Rows into a ledger, as the writer does it."""
     sink = SqliteSink(path, settings().ledger, mode=mode, ledger_id="seeded")
     try:
         block: list[Row] = []
         for one in rows:
             block.append(one)
-            if len(block) == 5000:
+            if len(block) == each:
                 assert sink.write(block) == {}
                 block = []
         assert not block or sink.write(block) == {}

@@ -1,4 +1,4 @@
-"""Paper trading over a tape comes to the trades of the backtest of that tape; where the exchange's manners differ is named.
+"""Paper trading over a tape comes to the trades of the backtest of that tape; where manners differ, they are named.
 
 The manners: the trigger of a stop is rounded up to the step of prices (`TICK`), and an entry for which a bar has no
 volume is cut, so that a stop can protect what was bought (the backtest goes on buying).

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from src.backtesting.evidence.verdict import Verdict, rules_sha256, write
 from src.connectors.config_files import DEFAULT_FILE, config_sha256, load
 from src.core.clock import Timer, WallClock
 from tests.commands.cli import Process
+from tests.kraken.counters import Counters
 from tests.kraken.desk import KEY, SECRET
 from tests.kraken.exchange_state import ALL_RIGHTS, ExchangeState, OrderRow
 from tests.kraken.rest_server import RestServer
@@ -47,7 +49,9 @@ class LocalKraken:
         self.sockets = self._stack.enter_context(KrakenSockets(self.state))
         first = wall.now_ms() // 60_000 * 60_000 - CANDLES * 60_000
         for pair in PAIRS:
-            trades = [Printed((first + 60_000 * n + 30_000) * NS // 1000, _price(pair, n), Decimal(5)) for n in range(CANDLES)]
+            trades = [
+                Printed((first + 60_000 * n + 30_000) * NS // 1000, _price(pair, n), Decimal(5)) for n in range(CANDLES)
+            ]
             self.rest.public.tapes[pair] = Tape(trades)
 
     def __enter__(self) -> Self:
@@ -65,14 +69,24 @@ class LocalKraken:
             *("--set", f"kraken.streams.private_url={self.sockets.private_url}", *QUIET),
         )
 
+    def rested(self) -> None:
+        """The counters are as low as they are after hours of running: a start spends nearly all of them."""
+        self.state.counters = Counters(self.state.now)
+
     def until(self, seen: Callable[[], Any], seconds: float = 30.0) -> Any:
         """Wait until something is so at the exchange; what `seen` gave."""
-        done, forget = [], self.state.subscribe(lambda happening: self.sockets.ring())
+        done: list[Any] = []
+
+        def there() -> bool:
+            done.append(seen())
+            return bool(done[-1])
+
+        forget = self.state.subscribe(lambda happening: self.sockets.ring())
         try:
-            self.sockets.wait(lambda: done.append(found) or True if (found := seen()) else False, seconds)
+            self.sockets.wait(there, seconds)
         finally:
             forget()
-        return done[0]
+        return done[-1]
 
     def ours(self) -> list[OrderRow]:
         """Orders that carry a name of ours, as they came."""
@@ -93,31 +107,32 @@ def key_file(folder: Path) -> Path:
     return path
 
 
-def stated(folder: Path, changes: Iterable[tuple[str, str, Any]] = ()) -> tuple[str, ...]:
-    """Arguments that name a file of one's own, whose overlay says live and states every limit."""
+def stated(folder: Path, leave_out: str = "") -> tuple[str, ...]:
+    """Arguments that name a file of one's own, whose overlay says live and states every limit; all but one of them."""
     plain = yaml.safe_load(DEFAULT_FILE.read_text())
     own: dict[str, dict[str, Any]] = {name: dict(plain[name]) for name in ("limits", "risk")}
     own |= {"run": {"mode": "live"}, "kraken": {"key_file": str(key_file(folder))}}
-    for section, name, value in changes:
-        own.setdefault(section, {})[name] = value
+    own.pop(leave_out, None)
+    shipped = leave_out == "limits"  # those of the project's own file, beside which no overlay of a user lies
     (folder / "own.yaml").write_text(DEFAULT_FILE.read_text())
     (folder / "own.prod.yaml").write_text(yaml.safe_dump(own))
-    return ("--config", str(folder / "own.yaml"), "--env", "prod")
+    sets = [word for name in own for leaf, value in own[name].items() for word in ("--set", f"{name}.{leaf}={value}")]
+    return tuple(sets) if shipped else ("--config", str(folder / "own.yaml"), "--env", "prod")
 
 
 def licensed(folder: Path, words: tuple[str, ...]) -> None:
     """A verdict of the gate for exactly this code and configuration."""
-    sets = [word for before, word in zip(words, words[1:], strict=False) if before == "--set"]
+    sets = [word for before, word in pairwise(words) if before == "--set"]
     settings = load(folder / "own.yaml", "prod", {}, sets).settings
     rules = Rules(settings.gate, settings.validation, settings.statistics)
     run = folder / "runs" / "judged"
     run.mkdir(parents=True, exist_ok=True)
-    hashes = {"code_sha256": code_sha256(), "config_sha256": config_sha256(settings), "data_sha256": "0" * 64}
     write(
         run,
         Verdict(
             passed=True, run_id="judged", seed=7, simulated=False, trials=1, rules_sha256=rules_sha256(rules),
-            files={}, criteria=(), **hashes,
+            files={}, criteria=(), code_sha256=code_sha256(), config_sha256=config_sha256(settings),
+            data_sha256="0" * 64,
         ),
     )  # fmt: skip
 

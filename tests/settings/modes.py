@@ -94,9 +94,7 @@ def walking(watch: Watch, folder: Path) -> None:
 def running(watch: Watch, folder: Path) -> None:
     """`mycelial run` over the simulated market with a server of its own, until it is stopped."""
     sets = ("simulated.history_days=1", "simulated.timeframe=1h", "simulated.pairs=[BTC/USD,ETH/USD]", "run.speed=max")
-    options = ProcessOptions(
-        seed=7, bus="embedded", state=folder / "state", json=True, sets=(*SOON, *sets, *FREE)
-    )
+    options = ProcessOptions(seed=7, bus="embedded", state=folder / "state", json=True, sets=(*SOON, *sets, *FREE))
     stopper = Thread(target=stop, args=(folder / "state", 300))
     stopper.start()
     run_command.run(options)
@@ -251,7 +249,7 @@ MODES: dict[str, tuple[Mode, tuple[str, ...]]] = {
     "streams": (streaming, ("kraken.streams",)),
     "kraken": (
         ventured,
-        tuple(f"kraken.{name}" for name in ("key_file", "rest", "nonce", "orders", "budget", "download")),
+        tuple(f"kraken.{name}" for name in ("pairs", "key_file", "rest", "nonce", "orders", "budget", "download")),
     ),
     "tell": (telling, ("monitoring.discord", "monitoring.heartbeat")),
     "policies": (steering, ("policies",)),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from src.commands.exchange_feed import pairs_of
 from src.connectors.kraken.build import kraken_venue
 from src.connectors.kraken.download import Downloader
 from src.core.clock import Timer
@@ -30,6 +31,7 @@ def ventured(watch: Watch, folder: Path) -> None:
     try:
         settings = kraken(desk.server.url, download__backoff_first_seconds=0.001, download__attempts=2)
         settings = watch.over(settings.model_copy(update={"key_file": str(key)}), "kraken")
+        assert BTC in pairs_of(None, settings)
         desk.venue = kraken_venue(settings, folder, desk.clock, desk.timer)
         desk.venue.open()
         _trade(desk)

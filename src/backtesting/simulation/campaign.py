@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
-from ...core.errors import UsageError
+from ...core.errors import NotFound, UsageError
 from .planted import Bug, plant
 from .process import Build
 from .run import Ground, Ran, run
 from .schedule import Fault, Schedule, schedule
 from .shrink import shrink, told
+
+_SEEDS = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
+MOST_SEEDS = 10_000_000
+"""In one call: more would take weeks, and were surely not meant."""
 
 HOUR_MS = 3_600_000
 
@@ -117,9 +122,9 @@ def first_found(bug: Bug, ground: Ground, seeds: Iterable[int]) -> Ran | None:
 
 
 def kept_seeds(path: Path) -> list[int]:
-    """Seeds that failed once, one a line, with a word on why behind `#`; none where there is no such file."""
-    if not path.exists():
-        return []
+    """Seeds that failed once, one a line, with a word on why behind `#`; NotFound where there is no such file."""
+    if not path.is_file():
+        raise NotFound(f"{path}: there is no such file of seeds; write one whole number a line")
     lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     try:
         return [int(line) for line in lines if line]
@@ -129,7 +134,10 @@ def kept_seeds(path: Path) -> list[int]:
 
 def seed_range(text: str) -> range:
     """`0-999`, both ends included, or a single seed; UsageError for anything else."""
-    low, _, high = text.partition("-")
-    if not low.isdigit() or (high and not high.isdigit()) or (high and int(high) < int(low)):
-        raise UsageError(f"--seeds {text!r}: write A-B with whole numbers A <= B, for instance 0-999")
-    return range(int(low), int(high or low) + 1)
+    found = _SEEDS.fullmatch(text)
+    low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if not low <= high < low + MOST_SEEDS:
+        raise UsageError(
+            f"--seeds {text!r}: write A-B with whole numbers A <= B, for instance 0-999, at most {MOST_SEEDS:,} of them"
+        )
+    return range(low, high + 1)

@@ -10,7 +10,6 @@ from ...core.portfolio import ZERO
 from ...core.types import Order, OrderKind, Pair, Side
 from ...core.venue import ClientId, OrderState, VenueId, VenueOrder
 
-
 STOPS = (OrderKind.STOP, OrderKind.STOP_LIMIT)
 
 

@@ -50,6 +50,12 @@ def traded_account(
     return TradedAccount(venue, account, statuses, settings, clock, ports, key.key[-TAIL:])
 
 
+def private_rest(settings: KrakenSettings, state: Path, timer: Timer) -> KrakenRest:
+    """The endpoints of a key; ConfigError when no key file is named, or it cannot be used."""
+    key, nonces = _key_of(settings, state)
+    return KrakenRest(settings.rest, timer, key, nonces)
+
+
 def public_rest(settings: KrakenSettings, timer: Timer) -> KrakenRest:
     """Public endpoints only."""
     return KrakenRest(settings.rest, timer, None, None)

@@ -122,7 +122,7 @@ class LiveBroker(Driver):
         """Send what the slice decided; its checkpoint is on disk."""
         waiting, self._waiting = self._waiting, []
         for approved in waiting:
-            super().submit(approved)
+            self._do(self.coordinator.submit(approved, self._now()))
 
     @property
     def _begun(self) -> bool:

@@ -79,10 +79,10 @@ class PaperBroker(Driver):
         """Walk the slice's bars: their opens, what follows from fills there, then their ranges."""
         self._begin()
         self._settle()
-        self._market.opens(slice_)
-        self._settle()
-        self._market.ranges(slice_)
-        self._settle()
+        for walk in (self._market.opens, self._market.ranges):
+            walk(slice_)
+            if not self._market.quiet:
+                self._settle()
         fills, self._fills = self._fills, []
         self._delivered += len(fills)
         return fills
@@ -115,12 +115,12 @@ class PaperBroker(Driver):
         self._begin()
         self._do(self.coordinator.reconcile(self._now()))
         self._settle()
+        self._look()
         newest = list(self.reconciled.items())[1 - _KEPT :]
         self.reconciled = {**dict(newest), name: self.coordinator.doubts}
 
     def notices(self, at: int) -> Sequence[Decision]:
         """Lines for the record of the slice of `at` (UTC ms): halts, alarms, orders that came to nothing."""
-        self._show()
         return self._notices.take(at, self._outcomes)
 
     # Steps.
@@ -142,8 +142,13 @@ class PaperBroker(Driver):
         else:
             raise InvariantError(f"the order path does not come to rest in {_ROUNDS} rounds")
         if self.coordinator.records != self._known:
-            self._known = self.coordinator.records
-            self._resting = tuple(self.coordinator.open_orders())
+            self._look()
+
+    def _look(self) -> None:
+        """What others may read at any time, after something happened."""
+        self._known = self.coordinator.records
+        self._resting = tuple(self.coordinator.open_orders())
+        self._show()
 
     def _show(self) -> None:
         coordinator = self.coordinator
@@ -182,4 +187,4 @@ class PaperBroker(Driver):
             self.coordinator.go_on(state["moment"])
             self._market.restore(state["venue"])
         super().restore(state)
-        self._resting, self._known = tuple(self.coordinator.open_orders()), self.coordinator.records
+        self._look()

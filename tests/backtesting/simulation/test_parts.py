@@ -18,7 +18,7 @@ from src.backtesting.simulation.schedule import CLASSES, PAIRS, Fault, Schedule,
 from src.backtesting.simulation.seams import Calls, Crashed, Switch
 from src.backtesting.simulation.shrink import shrink, told
 from src.backtesting.simulation.world import World
-from src.core.errors import LedgerError, UsageError
+from src.core.errors import LedgerError, NotFound, UsageError
 from src.core.ports import Row
 from src.core.types import Order, OrderId, OrderKind, Side
 from src.core.venue import Acknowledged, ClientId, Lost, StatusChanged, VenueEvent, VenueId, VenueStatus
@@ -258,14 +258,15 @@ def test_a_failing_schedule_is_cut_to_what_it_takes() -> None:
 def test_ranges_of_seeds() -> None:
     assert seed_range("3-5") == range(3, 6)
     assert seed_range("7") == range(7, 8)
-    for bad in ("", "5-3", "a-b", "-3", "1-2-3", "1.5"):
+    for bad in ("", "5-3", "a-b", "-3", "1-2-3", "1.5", "5-", "²", "0-99999999999"):
         with pytest.raises(UsageError, match="--seeds"):
             seed_range(bad)
 
 
 def test_kept_seeds_are_read_with_their_reasons(tmp_path: Path) -> None:
     file = tmp_path / "seeds.txt"
-    assert kept_seeds(file) == []
+    with pytest.raises(NotFound, match="no such file of seeds"):
+        kept_seeds(file)
     file.write_text("# why\n12  # a fill came twice\n\n7\n")
     assert kept_seeds(file) == [12, 7]
     file.write_text("twelve\n")

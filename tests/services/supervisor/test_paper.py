@@ -38,9 +38,7 @@ class Stage:
         self.bar = 0
         self.clock.reach(closed_at(0))
 
-    def send(
-        self, side: Side, amount: str, name: str, stop: str | None = None, pair: Pair = BTC
-    ) -> Approved:
+    def send(self, side: Side, amount: str, name: str, stop: str | None = None, pair: Pair = BTC) -> Approved:
         wanted = order(side, amount, pair, at=closed_at(self.bar), name=name, stop=stop)
         approved = approve(wanted, self.tree)
         self.broker.submit(approved)
@@ -161,7 +159,7 @@ def walked(stage: Stage, bars: int, restart_after: int | None = None) -> list[An
         elif bar % 5 == 4:
             stage.send(Side.SELL, "0.5", f"out-{bar}", pair=(BTC, ETH)[(bar - 3) % 2])
         price = 100.0 + (bar * 7) % 5
-        seen = stage.see({pair: (price, price + 1, price - 3, price, 1e6) for pair in (BTC, ETH)})
+        seen = stage.see(dict.fromkeys((BTC, ETH), (price, price + 1, price - 3, price, 1000000.0)))
         fills += [(f.id, f.pair, f.side, f.amount, f.price, f.at) for f in seen]
         stage.broker.notices(closed_at(bar))
         stage.broker.outcomes()
@@ -200,8 +198,9 @@ def test_what_does_not_agree_is_looked_at_again_then_halts_its_pair_until_somebo
     stage.broker.notices(closed_at(1))
     stage.broker.reconcile("first")
     assert stage.broker.reconciled["first"] == []
-    stage.broker.reconcile("at once")
-    assert stage.broker.reconciled["at once"] == ["not answered yet: executions"]  # it has a limit for questions
+    for _ in range(5):
+        stage.broker.reconcile("at once")  # it has a limit for questions
+    assert stage.broker.reconciled["at once"][0].startswith("not answered yet: ")
     stage.advance(100.0)
     stage.kraken.server.purse.base[BTC] = Decimal("0.25")
     stage.broker.reconcile("second")

@@ -19,7 +19,7 @@ def show() -> None:
     found = parts.door()
     pairs = pairs_of(found)
     if not pairs:
-        parts.empty("No pair is known yet.", f"mycelial run --state {found.state}")
+        parts.empty("No pair is known yet.", parts.words("run", "--state", found.state))
         return
     st.selectbox("Pair", pairs, key="asset", format_func=theme.plain, index=_usual(pairs))
     parts.live(_body)
@@ -51,7 +51,7 @@ def _standing(found: Door, pair: str, candles: Answer, trades: Sequence[Mapping[
     closes, volumes = candles.fields.get("close", []), candles.fields.get("volume", [])
     won = [trade for trade in trades if trade["trade_result"] == "WIN"]
     parts.figures(
-        ("price", theme.number(closes[-1], 4) if closes else "-"),
+        ("price", theme.number(closes[-1], 2 if closes[-1] >= 1000 else 4) if closes else "-"),
         ("volume", theme.number(volumes[-1]) if volumes else "-"),
         ("lifecycle", stage_of(found, pair, status)),
         ("positions", status.get("positions", {}).get(pair, "0")),
@@ -87,7 +87,8 @@ def _prices(found: Door, pair: str, candles: Answer, trades: Sequence[Mapping[st
         parts.chart(charts.line_of_prices(at, price, marks, parts.colours()), "candles")
     else:
         parts.empty(
-            "No process holds candles, and no trade of this pair tells a price.", f"mycelial run --state {found.state}"
+            "No process holds candles, and no trade tells a price.",
+            parts.words("run", "--state", found.state),
         )
 
 
@@ -154,7 +155,7 @@ def _why(found: Door, pair: str) -> None:
     parts.heading("collisions", "Why: newest meetings of baseline and swarm")
     told = [one for one in found.ledger.meetings if _pair_of(one) == pair][-8:]
     if not told:
-        parts.empty("Baseline and swarm did not meet on this pair lately.", f"mycelial why-not {pair} --at last")
+        parts.empty("Baseline and swarm did not meet on it lately.", parts.words("why-not", pair, "--at", "last"))
         return
     for n, one in enumerate(reversed(told)):
         with st.expander(theme.safe(_summary(one)), expanded=n == 0):

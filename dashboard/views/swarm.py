@@ -36,7 +36,7 @@ def _body() -> None:
     members = members_of(found)
     if not members:
         parts.empty(
-            "Nobody lives here, and no census of an earlier life was kept.", f"mycelial run --state {found.state}"
+            "Nobody lives here, and no census of an earlier life was kept.", parts.words("run", "--state", found.state)
         )
         return
     _health(found, members)
@@ -115,8 +115,15 @@ def _lineage(found: Door, members: Sequence[Member]) -> None:
         for one in sorted(learners, key=lambda one: -int(one["generation"] or 0))
     ]
     parts.table(rows, "lineage", 360)
+    pairs = list(found.ledger.start.get("pairs", ()))
     silent = [
-        {"pair number": place, "buying": row[2], "selling": row[3], "silenced": row[4], "warming": row[5]}
+        {
+            "pair": pairs[place] if place < len(pairs) else place,
+            "buying": row[2],
+            "selling": row[3],
+            "silenced": row[4],
+            "warming": row[5],
+        }
         for place, row in sorted(found.ledger.silenced.items())
         if len(row) > 5 and row[4]
     ]

@@ -149,5 +149,5 @@ def _orders(found: Door) -> None:
         [{"time": theme.moment(one["at"], zone), **{n: one[n] for n in names}} for one in orders], "orders", 300
     )
     fills = found.ledger.rows("SELECT * FROM fills ORDER BY rowid DESC LIMIT 100")
-    names = ("order_id", "pair", "side", "amount", "price", "fee", "slippage", "reason")
-    parts.table([{"time": theme.moment(one["at"], zone), **{n: one[n] for n in names}} for one in fills], "fills", 260)
+    told = ("order_id", "pair", "side", "amount", "price", "fee", "slippage", "reason")
+    parts.table([{"time": theme.moment(one["at"], zone), **{n: one[n] for n in told}} for one in fills], "fills", 260)

@@ -91,6 +91,8 @@ def _loaded(found: Door) -> None:
         return
     chosen = st.selectbox("Load", names, key="run", format_func=theme.plain)
     _one(found, str(chosen))
+    if len(names) == 1:
+        return
     others = st.multiselect("Compare with", [name for name in names if name != chosen], key="others", max_selections=5)
     if others:
         _compared(found, [str(chosen), *others])
@@ -151,7 +153,7 @@ def _verdicts(found: Door, name: str) -> None:
     parts.heading("promotion")
     gate, ab = found.runs.beside(name, "gate.json"), found.runs.beside(name, "ab.json")
     if gate is None:
-        parts.empty("The promotion gate was not asked about this run.", f"mycelial gate {name}")
+        parts.empty("The promotion gate was not asked about this run.", parts.words("gate", name))
     else:
         st.json(gate, expanded=1)
     if ab is None:
@@ -184,4 +186,4 @@ def _compared(found: Door, names: Sequence[str]) -> None:
         charts.curves({name: line for name, line in lines.items() if line[0]}, parts.colours()), "compared_curves"
     )
     st.caption("Whether the difference is more than chance:")
-    st.code("mycelial compare " + " ".join(names), language="bash")
+    st.code(parts.words("compare", *names), language="bash")

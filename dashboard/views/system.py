@@ -9,8 +9,8 @@ import streamlit as st
 
 from dashboard import parts, theme
 from dashboard.data import Answer, Door
-from dashboard.pages.backtests import show_job
-from dashboard.pages.overview import event_row
+from dashboard.views.backtests import show_job
+from dashboard.views.overview import event_row
 from src.core.messages import CHANNELS
 
 VERIFY = "verification"
@@ -43,7 +43,7 @@ def _body() -> None:
     if status.fields.get("messages"):
         parts.table(_taps(status.fields["messages"], found), "taps", 340)
     else:
-        parts.empty("No process tells what passes its bus.", f"mycelial run --state {found.state}")
+        parts.empty("No process tells what passes its bus.", parts.words("run", "--state", found.state))
 
 
 def health_of(found: Door, status: Answer) -> list[dict[str, str]]:
@@ -94,7 +94,7 @@ def _verification() -> None:
         st.warning("Another job of this monitor still runs; wait for it.")
     job = found.jobs.newest(VERIFY)
     if job is None:
-        parts.empty("Not asked since this monitor was started.", f"mycelial verify {found.state}")
+        parts.empty("Not asked since this monitor was started.", parts.words("verify", found.state))
     else:
         show_job(job, "verify_job")
 

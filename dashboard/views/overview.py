@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dashboard import charts, parts, theme
@@ -22,7 +23,7 @@ def _body() -> None:
     found = parts.door()
     status = found.engine.status()
     if not found.ledger.header and not status.alive:
-        parts.empty("Nothing has run in this state folder yet.", f"mycelial run --state {found.state}")
+        parts.empty("Nothing has run in this state folder yet.", parts.words("run", "--state", found.state))
         return
     if status.alive:
         _figures(status.fields)
@@ -48,7 +49,8 @@ def curves_of(found: Door) -> dict[str, tuple[list[Any], list[float]]]:
     start, ledger, zone = float(found.ledger.start.get("cash", 0) or 0), found.ledger, parts.zone()
     lines: dict[str, tuple[list[Any], list[float]]] = {}
     for stream in STREAMS:
-        times, values = ledger.marks
+        times: Sequence[int] = ledger.marks[0]
+        values: Sequence[float] = ledger.marks[1]
         if stream != Stream.SYNTHESIZED or not times:
             times, profits = ledger.streams.get(stream.value, ((), ()))
             values = [start + profit for profit in profits]
@@ -80,7 +82,7 @@ def _events(found: Door) -> None:
     parts.heading("messages", "What happened last")
     newest = list(found.ledger.events)[-_LAST:]
     if not newest:
-        parts.empty("The ledger tells of nothing yet.", f"mycelial run --state {found.state}")
+        parts.empty("The ledger tells of nothing yet.", parts.words("run", "--state", found.state))
         return
     parts.table([event_row(event, parts.zone()) for event in reversed(newest)], "events", 420)
 
