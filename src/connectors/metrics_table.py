@@ -31,7 +31,7 @@ MEASURES: tuple[Measure, ...] = (
         ("redis_connection_status", "", "1 while the server of the bus answers, else 0; absent without one."),
         ("redis_used_memory_bytes", "", "Memory of the server of the bus."),
         ("redis_connected_clients", "", "Connections to the server of the bus."),
-        ("redis_total_keys", "", "Keys in the server of the bus."),
+        ("redis_total_keys", "", "How many keys the server of the bus holds."),
         ("database_size_bytes", "", "The ledger with its write-ahead log."),
         ("active_agents_total", "", "Agents that live now."),
         ("active_agents_by_type", "type", "Agents that live now, by class."),
