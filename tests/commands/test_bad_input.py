@@ -85,7 +85,6 @@ def test_a_backtest_that_cannot_be(say: Say, planted: Path, words: tuple[str, ..
         (("list-data", "--data", "nowhere"), 2, "nowhere: no such folder"),
         (("list-data", "--data", "."), 2, "the folder is empty; fill it with import-data"),
         (("import-data", "nowhere", "--venue", "own", "--data", "."), 2, "no such file or folder to import"),
-        (("run", "--feed", "kraken"), 4, "this version has no exchange feed"),
         (("run", "--feed", "magic"), 4, "write simulated, replay or kraken"),
         (("run", "--speed", "fast"), 4, "write 1x, 60x or max"),
         (("run", "--speed", "-1x"), 4, "write 1x, 60x or max"),

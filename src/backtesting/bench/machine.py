@@ -13,6 +13,7 @@ from ...core.errors import NotFound
 from ..result import peak_rss_mb
 
 _CPUINFO, _STATUS, _CLEAR = Path("/proc/cpuinfo"), Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_PAGE_KIB = 4
 _KIB_PER_MB = 1024
 
 
@@ -52,7 +53,8 @@ def own_peak_mb() -> float:
 def growth_mb(work: Callable[[], object]) -> float:
     """MB by which this process is larger at its highest during `work` than before; NotFound where no kernel tells it.
 
-    The highest size so far is forgotten first, or what compiling took would hide what the work takes.
+    The highest size so far is forgotten first, or what compiling took would hide what the work takes. At least a page:
+    work that finds room in what the process holds already does not grow it, and less than a page cannot be told.
     """
     try:
         _CLEAR.write_text("5", encoding="ascii")
@@ -60,7 +62,8 @@ def growth_mb(work: Callable[[], object]) -> float:
         raise NotFound(f"{_CLEAR}: {error.strerror}; memory is measured on Linux only") from error
     before = _field(_STATUS, "VmRSS")
     work()
-    return (int(_field(_STATUS, "VmHWM").split()[0]) - int(before.split()[0])) / _KIB_PER_MB
+    grown = int(_field(_STATUS, "VmHWM").split()[0]) - int(before.split()[0])
+    return max(grown, _PAGE_KIB) / _KIB_PER_MB
 
 
 def _field(path: Path, name: str) -> str:

@@ -33,6 +33,8 @@ ONE_UNIT, A_FEW_UNITS = Decimal(32_000), Decimal(160_000)
 """Stakes: whole units are bought, one as long as a price lies between half of the stake and the stake."""
 FAR_BELOW = Decimal(-1_000_000)
 """The rule loses with every trade, and still it is to go on: no sum of its returns is below this."""
+EVER = 1_000_000
+"""More than anybody does in a day: the rule loses often in a row, and still it is to go on."""
 _NAMES = ("rsi_2", "macd_hist_2", "macd_hist_prev_2")
 _COLUMNS = [INDICATOR_INDEX[name] for name in _NAMES]
 
@@ -130,6 +132,9 @@ def terms(settings: Settings, stake: Decimal) -> Settings:
         "lifecycle": lifecycle,
         "exchange": settings.exchange.model_copy(update={"max_volume_ratio": Decimal(1)}),
         "risk": settings.risk.model_copy(update={"max_drawdown_ratio": 1.0}),
+        "limits": settings.limits.model_copy(
+            update={"max_daily_loss_ratio": Decimal(1), "max_losses_in_a_row": EVER, "max_orders_day": EVER}
+        ),
         "controls": settings.controls.model_copy(update={"enabled": False}),
         "memory": settings.memory.model_copy(update={"enabled": False}),
     }

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...core.clock import Timer, wall_ms
 from ...core.config_venues import KrakenSettings
 from ...core.errors import ConfigError
 from ...core.ports import Clock
-from .account import Statuses, TradedAccount
 from .key_file import ApiKey, read_key
 from .nonce import NonceFile, Nonces
-from .private import private_account
 from .rest import KrakenRest
-from .streams import Ports
 from .venue import KrakenVenue
+
+if TYPE_CHECKING:  # the kit of the streams takes half a second to import, which downloads and REST do not need
+    from .account import Statuses, TradedAccount
+    from .streams import Ports
 
 _MS_NS = 1_000_000
 TAIL = 4
@@ -42,6 +44,9 @@ def traded_account(
 
     ConfigError when no key file is named, or it cannot be used.
     """
+    from .account import TradedAccount
+    from .private import private_account
+
     key, nonces = _key_of(settings, state)
     rest = KrakenRest(settings.rest, ports.timer, key, nonces)
     venue = KrakenVenue(rest, nonces, settings, clock, ports.timer)

@@ -99,12 +99,12 @@ def test_every_promise_holds_on_days_that_really_went_wrong(days: RecordedDays) 
 class AtTheStop(SimulatedExchange):
     """The defect of many backtests: a stop fills at its price, though the market opened far below."""
 
-    def _fill_stop(self, stop, price, room, slice_, fills):  # type: ignore[no-untyped-def]
-        super()._fill_stop(stop, stop.trigger, room, slice_, fills)
+    def _fill_stop(self, stop, price, room, fills):  # type: ignore[no-untyped-def]
+        super()._fill_stop(stop, stop.trigger, room, fills)
 
 
 class NoStops(SimulatedExchange):
-    def _fill_stop(self, stop, price, room, slice_, fills):  # type: ignore[no-untyped-def]
+    def _fill_stop(self, stop, price, room, fills):  # type: ignore[no-untyped-def]
         return
 
 
