@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .durable import put, sync
+
 HALT = "HALT"
 MAX_BYTES = 4096
 """Of the format: a reason is a sentence."""
@@ -34,25 +36,12 @@ class HaltFile:
 
     def write(self, reason: str) -> None:
         """Whole or not at all, and on the disk when it returns; OSError when it cannot be."""
-        fresh = self.path.with_name(f"{HALT}.new")
-        with fresh.open("w", encoding="utf-8", errors="replace") as file:
-            file.write(f"{reason}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self.path)
-        self._settle()
+        put(self.path, f"{reason}\n".encode(errors="replace"))
 
     def remove(self) -> None:
         """Take it away for good; OSError when it is still there."""
         self.path.unlink(missing_ok=True)
-        self._settle()
-
-    def _settle(self) -> None:
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync(self.path.parent)
 
 
 def _sentence(raw: bytes) -> str:

@@ -12,7 +12,8 @@ import msgspec
 
 from ..core.config import LedgerSettings
 from ..core.errors import InvariantError, NotFound, UsageError
-from .ledger_file import engine_of, explain, inspect, open_engine, schema_of, sync_folder
+from .durable import sync
+from .ledger_file import engine_of, explain, inspect, open_engine, schema_of
 from .ledger_schema import SCHEMA
 from .ledger_verify import VerifyReport, read_uri, verify
 from .state_folder import LEDGER, StateFolder
@@ -126,16 +127,8 @@ def _copied(source: Path, draft: Path) -> VerifyReport:
     report = verify(draft)
     if not report.ok:
         raise InvariantError(f"{source}: a copy of it is not sound ({report.problems[0]}); ask `mycelial verify`")
-    _sync(draft)
+    sync(draft)
     return report
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _set_aside(ledger: Path, stamp: str) -> str | None:
@@ -163,7 +156,7 @@ def _draft(target: Path) -> Iterator[Path]:
     try:
         draft.touch()
         yield draft
-        sync_folder(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise UsageError(f"{target}: {error.strerror or error}; choose a place that can be written") from error
     finally:

@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 from ..core import canonical
 from ..core.config import LedgerSettings
 from ..core.errors import LedgerError
+from .durable import sync
 from .ledger_chain import FORMAT, Header, genesis, stored_hash
 from .ledger_schema import SCHEMA
 from .ledger_verify import read_uri
@@ -116,7 +117,7 @@ def _create(path: Path, settings: LedgerSettings, mode: str, ledger_id: str) -> 
         _stamp(connection, mode, ledger_id)
     engine.dispose()
     fresh.rename(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _stamp(connection: sa.Connection, mode: str, ledger_id: str) -> None:
@@ -137,23 +138,10 @@ def empty_log(connection: sa.Connection, path: Path) -> bool:
     log = path.with_name(f"{path.name}-wal")
     try:
         if log.exists():
-            _sync(log)  # or an old beginning of it could come back, and hide what is newer in the file
+            sync(log)  # or an old beginning of it could come back, and hide what is newer in the file
     except OSError as error:
         raise LedgerError(f"{path}: {_REMEDIES[sqlite3.SQLITE_IOERR]} ({error})") from error
     return True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    _sync(folder)
 
 
 def migrate(connection: sa.Connection) -> None:

@@ -14,7 +14,8 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from ..core.errors import ConfigError, NotFound, UsageError
-from .ledger_file import sync_folder
+from .durable import sync
+from .private_file import Hidden, TooOpenError, owned
 
 MODE = 0o400
 KEY_RING = "key-ring"
@@ -24,7 +25,7 @@ MAX_BYTES = 65_536
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
-class Secret:
+class Secret(Hidden):
     """Bytes nobody shall see by accident: whatever prints it prints `***`, and it is written nowhere."""
 
     __slots__ = ("_value",)
@@ -35,14 +36,6 @@ class Secret:
     def reveal(self) -> bytes:
         """The bytes."""
         return self._value
-
-    def __repr__(self) -> str:
-        return "***"
-
-    __str__ = __repr__
-
-    def __reduce__(self) -> str:
-        raise TypeError("a secret is not written anywhere")
 
 
 class Rotated(msgspec.Struct, frozen=True):
@@ -60,18 +53,13 @@ def read_secret(path: Path) -> Secret:
     says what stood there.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        content = owned(path, (MODE,), MAX_BYTES + 1)
     except FileNotFoundError:
         raise NotFound(f"{path}: there is no such file") from None
     except OSError as error:
         raise ConfigError(f"{path}: a secret cannot be read here ({error.strerror})") from None
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or stat.S_IMODE(found.st_mode) != MODE or found.st_uid != os.geteuid():
-            raise ConfigError(f"{path}: a secret must be a file of your own with mode 0400; chmod 400 {path}")
-        content = os.read(descriptor, MAX_BYTES + 1)
-    finally:
-        os.close(descriptor)
+    except TooOpenError:
+        raise ConfigError(f"{path}: a secret must be a file of your own with mode 0400; chmod 400 {path}") from None
     if not content or len(content) > MAX_BYTES:
         raise ConfigError(f"{path}: a secret has 1 to {MAX_BYTES} bytes, this file does not")
     return Secret(content)
@@ -167,7 +155,7 @@ def _write(path: Path, content: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 @contextmanager

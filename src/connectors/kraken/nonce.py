@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
 from ...core.errors import LedgerError
+from ..durable import put
 
 _LARGEST = 2**64 - 1
 
@@ -71,20 +71,7 @@ class NonceFile:
 
     def keep(self, nonce: int) -> None:
         """Write, sync, replace, sync the folder."""
-        draft = self._path.with_name(f".{self._path.name}.part")
         try:
-            with draft.open("w", encoding="ascii") as file:
-                file.write(str(nonce))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._path)
-            self._sync_folder()
+            put(self._path, str(nonce).encode())
         except OSError as error:
             raise LedgerError(f"{self._path}: the nonce cannot be kept ({error.strerror}); nothing is sent") from None
-
-    def _sync_folder(self) -> None:
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
