@@ -13,7 +13,7 @@ import msgspec
 from src.connectors.control import ask
 from src.connectors.state_folder import find, holder, stamped_mode
 from src.core.clock import Timer, from_iso
-from src.core.errors import MycelialError
+from src.core.errors import MycelialError, TimeoutExceeded
 
 from .jobs import Jobs
 from .ledger import Ledger
@@ -26,6 +26,8 @@ ANSWER_SECONDS = 1.5
 FRESH_SECONDS = 0.5
 """For so long all viewers together get one answer of the process, so that looking costs it next to nothing."""
 FRESH_CENSUS_SECONDS = 4.0
+HELD_SECONDS = 10.0
+"""So long the newest answer stands in for a process that lives but is late: a page grows old instead of empty."""
 
 Fields = Mapping[str, Any]
 
@@ -44,8 +46,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class _Kept(msgspec.Struct):
-    """The newest answer to one question and when it came; `good` is the newest that was one."""
+    """The newest answer to one question, when it was asked and when the process told it."""
 
+    asked: float
     told: float
     fields: dict[str, Any]
     said: str
@@ -87,15 +90,20 @@ class Engine:
         with asking:
             kept = self._kept.get(key)
             now = self._timer.seconds()
-            if kept is None or now - kept.told > fresh:
+            if kept is None or now - kept.asked > fresh:
                 kept = self._renew(key, name, fields)
         return Answer(kept.fields, kept.said, self._timer.seconds() - kept.told)
 
     def _renew(self, key: str, name: str, fields: Fields) -> _Kept:
+        before = self._kept.get(key)
         try:
-            kept = _Kept(self._timer.seconds(), self._ask(name, fields), "")
+            answer, said, told = self._ask(name, fields), "", self._timer.seconds()
         except MycelialError as error:
-            kept = _Kept(self._timer.seconds(), {}, str(error))
+            answer, said, told = {}, str(error), self._timer.seconds()
+            late = isinstance(error, TimeoutExceeded)
+            if late and before is not None and before.fields and told - before.told < HELD_SECONDS:
+                answer, said, told = before.fields, "", before.told
+        kept = _Kept(self._timer.seconds(), told, answer, said)
         with self._lock:
             if len(self._kept) > 200:  # strangers cannot grow it, but pairs come and go
                 self._kept.clear()

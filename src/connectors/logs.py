@@ -179,17 +179,18 @@ def _redacted(redaction: Redaction) -> Callable[[Any, str, _Event], _Event]:
     return process
 
 
-_Before = tuple[int, dict[str, int]]
+_Before = tuple[int, dict[str, tuple[int, bool]]]
 
 
 def _take_over(handler: logging.Handler, level: str) -> _Before:
     """Everything that is logged comes here; what was set before, so that it can be put back."""
     root, wanted = logging.getLogger(), logging.getLevelNamesMapping()[level.upper()]
-    before = root.level, {name: logging.getLogger(name).level for name in (*QUIET, NAME)}
+    found = {name: logging.getLogger(name) for name in (*QUIET, NAME)}
+    before = root.level, {name: (one.level, one.propagate) for name, one in found.items()}
     root.setLevel(max(wanted, logging.INFO))
-    logging.getLogger(NAME).setLevel(wanted)
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, one in found.items():
+        one.setLevel(wanted if name == NAME else logging.WARNING)
+        one.propagate = True  # a library may have taken another one's lines for itself, as Streamlit does
     root.addHandler(handler)
     return before
 
@@ -199,5 +200,7 @@ def _give_back(handler: logging.Handler, before: _Before) -> None:
     root = logging.getLogger()
     root.removeHandler(handler)
     root.setLevel(level)
-    for name, one in levels.items():
-        logging.getLogger(name).setLevel(one)
+    for name, (one, propagate) in levels.items():
+        logger = logging.getLogger(name)
+        logger.setLevel(one)
+        logger.propagate = propagate

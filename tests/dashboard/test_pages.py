@@ -16,11 +16,12 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import charts, theme
-from dashboard.data import Door
+from dashboard.data import HELD_SECONDS, Door, Engine
 from dashboard.explain import EXPLAIN
 from dashboard.ledger import READ_SECONDS
 from dashboard.views.backtests import words_of
 from src.core.clock import Timer
+from src.core.errors import MycelialError, NotRunning, TimeoutExceeded
 from tests.commands.cli import refused
 from tests.dashboard import seeds
 from tests.dashboard.seeds import HOSTILE
@@ -251,6 +252,42 @@ def test_viewers_share_one_answer(tmp_path: Path) -> None:
         assert door.mode() == "paper"
         assert door.simulated()
     assert door.process() is None
+
+
+class Hand(Timer):
+    """A timer that a test turns."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def seconds(self) -> float:
+        return self.at
+
+
+def test_a_late_process_is_shown_older_and_an_ended_one_is_not(tmp_path: Path) -> None:
+    hand = Hand()
+    engine = Engine(tmp_path, hand)
+    answers: list[dict[str, Any] | MycelialError] = [{"ok": True, "mode": "paper"}]
+
+    def ask(name: str, fields: Any) -> dict[str, Any]:
+        if isinstance(answers[-1], MycelialError):
+            raise answers[-1]
+        return answers[-1]
+
+    engine._ask = ask  # type: ignore[method-assign]
+    assert (engine.status().fields["mode"], engine.status().age) == ("paper", 0.0)
+    answers.append(TimeoutExceeded("no answer within 1.5 s"))
+    hand.at = HELD_SECONDS - 1
+    held = engine.status()
+    assert (held.alive, held.fields["mode"], held.age) == (True, "paper", HELD_SECONDS - 1)
+    hand.at = HELD_SECONDS + 1
+    assert (engine.status().alive, engine.status().fields) == (False, {})
+    answers.append({"ok": True, "mode": "paper"})
+    hand.at += 1
+    assert engine.status().age == 0.0
+    answers.append(NotRunning("no process answers here"))
+    hand.at += 1
+    assert (engine.status().said, engine.status().fields) == ("no process answers here", {})
 
 
 def test_damaged_runs_say_so(look: Look, tmp_path: Path) -> None:

@@ -67,6 +67,19 @@ def test_lines_of_libraries_come_along_and_those_that_tell_too_much_only_with_wa
     ]
 
 
+def test_a_library_that_took_the_lines_of_another_gets_them_back_only_afterwards(tmp_path: Path) -> None:
+    taken = logging.getLogger("websockets")
+    taken.propagate = False
+    try:
+        opened = Logs(wanted(), tmp_path, "run-1", Redaction([]))
+        logging.getLogger("websockets.client").warning("slow")
+        opened.close()
+        assert [line["event"] for line in lines(tmp_path)] == ["slow"]
+        assert not taken.propagate
+    finally:
+        taken.propagate = True
+
+
 def test_no_secret_in_fields_names_and_tracebacks_and_no_local_variables(logs: Logs, tmp_path: Path) -> None:
     hidden = "a local " + "variable"
     try:
