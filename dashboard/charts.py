@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
+import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from .theme import Palette, inked
 
@@ -16,6 +17,8 @@ POINTS = 600
 """A line needs no more on a screen."""
 _GOLDEN = math.pi * (3 - math.sqrt(5))
 """The angle by which seeds of a sunflower follow each other: points of a group never meet."""
+_CIRCLE, _SPREAD = 8.0, 0.28
+"""Radius of the circle of groups, and of a group with one member, in units of the chart."""
 
 
 def _laid(figure: go.Figure, colours: Palette, height: int, hint: str = "") -> go.Figure:
@@ -173,11 +176,18 @@ def network(members: Sequence[Mapping[str, Any]], speakers: frozenset[str], colo
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     _laid(figure, colours, 560)
-    for group, (gx, gy) in _groups(members).items():
-        figure.add_annotation(
-            x=gx * 1.25, y=gy * 1.22, text=inked(group), showarrow=False, font={"size": 11, "color": colours.ink}
-        )
+    _name_groups(figure, members, colours)
     return figure
+
+
+def _name_groups(figure: go.Figure, members: Sequence[Mapping[str, Any]], colours: Palette) -> None:
+    """Behind the last seed of a group, seen from the middle."""
+    sizes = Counter(_group(one) for one in members)
+    for group, (x, y) in _groups(members).items():
+        away = 1 + (_SPREAD * math.sqrt(sizes[group]) + 1.2) / _CIRCLE
+        figure.add_annotation(
+            x=x * away, y=y * away, text=inked(group), showarrow=False, font={"size": 11, "color": colours.ink}
+        )
 
 
 _MOAT_ORDER = ("market", "code", "government", "logistics", "corporate", "none")
@@ -224,7 +234,7 @@ def _group(one: Mapping[str, Any]) -> str:
 def _groups(members: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
     names = sorted({_group(one) for one in members})
     turn = 2 * math.pi / max(1, len(names))
-    return {name: (8 * math.cos(n * turn), 8 * math.sin(n * turn)) for n, name in enumerate(names)}
+    return {name: (_CIRCLE * math.cos(n * turn), _CIRCLE * math.sin(n * turn)) for n, name in enumerate(names)}
 
 
 def _places(members: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
@@ -235,7 +245,7 @@ def _places(members: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, floa
     for one in sorted(members, key=lambda one: (str(one.get("moat")), str(one["name"]))):
         group = _group(one)
         n = seen[group] = seen.get(group, -1) + 1
-        radius, angle = 0.28 * math.sqrt(n), n * _GOLDEN
+        radius, angle = _SPREAD * math.sqrt(n), n * _GOLDEN
         places[str(one["name"])] = (
             centre[group][0] + radius * math.cos(angle),
             centre[group][1] + radius * math.sin(angle),

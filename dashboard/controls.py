@@ -21,19 +21,29 @@ def sidebar() -> None:
             "Time zone", names, key="zone", help="Of every time that is shown; the engine itself counts in UTC."
         )
         st.toggle("Pause", key="paused", help="Stops looking again, for instance to read a table; the engine goes on.")
-        parts.live(_control)
+        parts.live(_standing)
+        _buttons()
 
 
-def _control() -> None:
-    found = parts.door()
-    status = found.engine.status()
+def _standing() -> None:
+    """Whether it trades; where a process came or went, the whole page is drawn anew, since buttons depend on it."""
+    status = parts.door().engine.status()
     halted = bool(status.fields.get("standing"))
     st.markdown(f"**{'Halted' if halted else 'Trading' if status.alive else 'Engine down'}**")
-    if st.button("Halt…", key="halt", icon=":material/front_hand:", disabled=not status.alive, width="stretch"):
+    if st.session_state.setdefault("alive", status.alive) is not status.alive:
+        st.session_state["alive"] = status.alive
+        st.rerun()
+
+
+def _buttons() -> None:
+    """Outside of what is shown again and again: a dialog opened there is forgotten when it is shown again."""
+    alive = parts.door().engine.status().alive
+    st.session_state["alive"] = alive
+    if st.button("Halt…", key="halt", icon=":material/front_hand:", disabled=not alive, width="stretch"):
         _confirm_halt()
-    if st.button("Resume…", key="resume", icon=":material/play_arrow:", disabled=not status.alive, width="stretch"):
+    if st.button("Resume…", key="resume", icon=":material/play_arrow:", disabled=not alive, width="stretch"):
         _confirm_resume()
-    if not status.alive:
+    if not alive:
         st.caption("Without a process there is nothing to halt; start one with `mycelial run`.")
     if said := st.session_state.get("said"):
         st.caption(theme.safe_words(said))
@@ -44,11 +54,13 @@ def _confirm_halt() -> None:
     """As `mycelial halt REASON [--pair PAIR] [--reduce-only]`."""
     found = parts.door()
     st.markdown("From now on nothing leaves but stops and what you ask for to get out, until you resume.")
-    pair = _scope(found, "halt_scope")
-    level = st.radio("How far", [HALT_ALL, REDUCE], key="halt_level")
-    reason = st.text_input("Why", key="halt_reason", max_chars=500, placeholder="exchange maintenance")
-    if st.button("Yes, halt", key="halt_yes", type="primary", disabled=not reason.strip()):
-        _ask(found, CommandKind.HALT, reason=reason, pair=pair, reduce_only=level == REDUCE)
+    with st.form("halt_form", border=False):
+        pair = _scope(found, "halt_scope")
+        level = st.radio("How far", [HALT_ALL, REDUCE], key="halt_level")
+        reason = st.text_input("Why", key="halt_reason", max_chars=500, placeholder="exchange maintenance")
+        wanted = st.form_submit_button("Yes, halt", key="halt_yes", type="primary")
+    if wanted:
+        _ask(found, CommandKind.HALT, reason, pair=pair, reduce_only=level == REDUCE)
 
 
 @st.dialog("Resume trading?")
@@ -56,10 +68,12 @@ def _confirm_resume() -> None:
     """As `mycelial resume REASON [--pair PAIR]`."""
     found = parts.door()
     st.markdown("Entries are allowed again with the next slice; a file HALT in the state folder is removed.")
-    pair = _scope(found, "resume_scope")
-    reason = st.text_input("Why", key="resume_reason", max_chars=500, placeholder="maintenance is over")
-    if st.button("Yes, resume", key="resume_yes", type="primary", disabled=not reason.strip()):
-        _ask(found, CommandKind.RESUME, reason=reason, pair=pair)
+    with st.form("resume_form", border=False):
+        pair = _scope(found, "resume_scope")
+        reason = st.text_input("Why", key="resume_reason", max_chars=500, placeholder="maintenance is over")
+        wanted = st.form_submit_button("Yes, resume", key="resume_yes", type="primary")
+    if wanted:
+        _ask(found, CommandKind.RESUME, reason, pair=pair)
 
 
 def _scope(found: Door, key: str) -> str | None:
@@ -68,9 +82,13 @@ def _scope(found: Door, key: str) -> str | None:
     return None if chosen == EVERYTHING else chosen
 
 
-def _ask(found: Door, kind: CommandKind, **fields: object) -> None:
+def _ask(found: Door, kind: CommandKind, reason: str, **fields: object) -> None:
+    """Ask for it, with a reason: without one nothing is asked."""
+    if not reason.strip():
+        st.error("Say why: whoever comes after you wants to know.")
+        return
     try:
-        st.session_state["said"] = found.engine.command(kind.value, **fields)
+        st.session_state["said"] = found.engine.command(kind.value, reason=reason, **fields)
     except MycelialError as error:
         st.error(theme.safe_words(error))
         return

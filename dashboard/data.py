@@ -17,6 +17,7 @@ from src.core.errors import MycelialError, TimeoutExceeded
 
 from .jobs import Jobs
 from .ledger import Ledger
+from .log_file import LogFile
 from .runs import Runs
 
 __all__ = ["Answer", "Door", "Engine", "MycelialError", "at_of", "door_of_environment"]
@@ -125,6 +126,7 @@ class Door:
         self.timer = Timer()
         self.engine = Engine(state, self.timer)
         self.ledger = Ledger(state / "ledger.sqlite", self.timer.seconds)
+        self.log = LogFile(state)
         self.runs = Runs(runs)
         self.jobs = Jobs(runs.parent, self.timer.seconds)
 

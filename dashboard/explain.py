@@ -40,6 +40,14 @@ EXPLAIN: dict[str, tuple[str, str]] = {
     "quarantined": ("Quarantined", "Agents that failed too often and are not asked any more; the others go on."),
     "active": ("Active pairs", "Pairs with a team of agents of their own."),
     "lifecycle": ("Stage of life", "active, probation, hibernating, delisted: what a pair's own results earned it."),
+    "size_share": (
+        "Size share",
+        "The part of a full position that new entries of a pair may have: 100 % active, less on probation, 0 % asleep.",
+    ),
+    "life_profit": (
+        "Net returns",
+        "The sum of the net returns of a pair's own trades; its limits decide probation, sleep and recovery.",
+    ),
     "price": ("Price", "Close of the newest candle that the running process holds."),
     "volume": ("Volume", "Of the newest candle, in base units."),
     "trades": ("Trades", "Closed round trips."),
@@ -78,6 +86,10 @@ EXPLAIN: dict[str, tuple[str, str]] = {
     "messages": ("Messages", "How many passed the bus by channel since the process started."),
     "rate": ("A second", "Messages a second since this page last looked."),
     "faults": ("Faults", "Failures of agents, counted; each failing agent is isolated."),
+    "log": (
+        "Log file",
+        "What the process says: JSON lines in the state folder's `logs`, without secrets, oldest thrown away.",
+    ),
     "dead_letters": ("Dead letters", "What the ledger refused to take as it was, with the reason."),
     "ledger_rows": ("Ledger rows", "Number of the newest row of the hash-chained journal."),
     "memory": ("Memories", "Outcomes that the swarm can look up."),

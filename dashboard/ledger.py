@@ -57,6 +57,7 @@ class Ledger:
         self.reviews: deque[Row] = deque(maxlen=300)
         self.meetings: deque[Row] = deque(maxlen=300)
         self.born: deque[Row] = deque(maxlen=400)
+        self.changes: deque[Row] = deque(maxlen=400)
         self.letters: deque[Row] = deque(maxlen=100)
         self.silenced: dict[int, list[int]] = {}
         self.members: list[list[Any]] = []
@@ -172,6 +173,8 @@ class Ledger:
                     self.votes[(str(line.get("source")), str(line.get("pair")))] = line
             elif kind == "evolution":
                 self.born.append(line)
+            elif kind == "lifecycle":
+                self.changes.append({**line, "ms": at})
             if kind == "refusal":
                 self.refusals[str(line.get("reason"))] += 1
             if kind not in _LOUD and kind != "evolution":
@@ -196,11 +199,12 @@ class Ledger:
 
     def _sample_marks(self, connection: sqlite3.Connection) -> None:
         """Before the tail: the account at evenly spaced times, found by the keys of its rows."""
-        if self.skipped == 0 or self._sampled():
+        if self.skipped == self._sampled_for:
             return
         first = connection.execute("SELECT at FROM journal WHERE key >= 'mark:' AND key < 'mark;' LIMIT 1").fetchone()
         last = self.marks[0][0] if self.marks[0] else self.at
         if first is None or last <= first[0]:
+            self._sampled_for = self.skipped
             return
         times, values = array("q"), array("d")
         sql = "SELECT at, body FROM journal WHERE key >= ? AND key < 'mark;' ORDER BY key LIMIT 1"
@@ -210,10 +214,7 @@ class Ledger:
                 times.append(found[0])
                 values.append(float(_object(found[1]).get("equity", "nan")))
         self.marks = (times + self.marks[0], values + self.marks[1])
-
-    def _sampled(self) -> bool:
-        done, self._sampled_for = self._sampled_for == self.skipped, self.skipped
-        return done
+        self._sampled_for = self.skipped  # one that was interrupted is done anew
 
     def _take_letter(self, at: int, body: Row) -> None:
         self.letters.append({**body, "ms": at})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
+import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 
 from . import theme
@@ -44,6 +44,16 @@ def colours() -> theme.Palette:
 def live(show: Callable[[], None]) -> None:
     """Show a part again and again, without the rest of the page."""
     st.fragment(show, run_every=None if st.session_state.get("paused") else EVERY_SECONDS)()
+
+
+def places(*shows: Callable[[], None]) -> None:
+    """Parts one below the other, each in a place of its own: what one of them leaves out moves nothing of the others.
+
+    A chart whose place in the page changes is made anew, and its zoom is lost.
+    """
+    for show in shows:
+        with st.container():
+            show()
 
 
 def figure(name: str, value: object, note: str = "") -> None:

@@ -8,9 +8,19 @@ from typing import Any
 import streamlit as st
 
 from dashboard import charts, parts, theme
-from dashboard.data import Answer, Door
+from dashboard.data import Answer, Door, at_of
 
 _MARKS = 120
+STAGES = {
+    "active": "active",
+    "probation_1": "probation",
+    "probation_2": "deep probation",
+    "hibernated": "hibernating",
+    "delisted": "delisted",
+    "revived": "revived",
+}
+"""Stages of a life in words."""
+_WELL = ("active", "revived")
 
 
 def show() -> None:
@@ -23,7 +33,7 @@ def show() -> None:
         return
     st.selectbox("Pair", pairs, key="asset", format_func=theme.plain, index=_usual(pairs))
     parts.live(_body)
-    parts.meanings("price", "volume", "lifecycle", "trades", "win_ratio", "profit")
+    parts.meanings("price", "volume", "lifecycle", "size_share", "life_profit", "trades", "win_ratio", "profit")
 
 
 def pairs_of(found: Door) -> list[str]:
@@ -40,10 +50,13 @@ def _body() -> None:
     found, pair = parts.door(), str(st.session_state.get("asset"))
     trades = found.ledger.rows("SELECT * FROM trades WHERE pair = ? ORDER BY rowid DESC LIMIT 300", pair)
     candles = found.engine.candles(pair)
-    _standing(found, pair, candles, trades)
-    _prices(found, pair, candles, trades)
-    _trades(trades)
-    _why(found, pair)
+    parts.places(
+        lambda: _standing(found, pair, candles, trades),
+        lambda: _life(found, pair),
+        lambda: _prices(found, pair, candles, trades),
+        lambda: _trades(trades),
+        lambda: _why(found, pair),
+    )
 
 
 def _standing(found: Door, pair: str, candles: Answer, trades: Sequence[Mapping[str, Any]]) -> None:
@@ -53,7 +66,7 @@ def _standing(found: Door, pair: str, candles: Answer, trades: Sequence[Mapping[
     parts.figures(
         ("price", theme.number(closes[-1], 2 if closes[-1] >= 1000 else 4) if closes else "-"),
         ("volume", theme.number(volumes[-1]) if volumes else "-"),
-        ("lifecycle", stage_of(found, pair, status)),
+        *([] if pair in status.get("assets", {}) else [("lifecycle", stage_of(found, pair, status))]),
         ("positions", status.get("positions", {}).get(pair, "0")),
         ("trades", f"{len(trades)}" + ("+" if len(trades) == 300 else ""), "all streams"),
         ("win_ratio", f"{100 * len(won) / len(trades):.0f} %" if trades else "-"),
@@ -61,11 +74,69 @@ def _standing(found: Door, pair: str, candles: Answer, trades: Sequence[Mapping[
 
 
 def stage_of(found: Door, pair: str, status: Mapping[str, Any]) -> str:
-    """Where a pair stands: of its newest change that was read, else whether it has a team."""
-    changes = [event for event in found.ledger.events if event["kind"] == "lifecycle" and event.get("pair") == pair]
-    if changes:
-        return str(changes[-1].get("reason"))
+    """Where a pair stands: as the process tells, else by its newest change that was read, else by its team."""
+    told = status.get("assets", {}).get(pair, {}).get("stage")
+    known = told or next((one.get("reason") for one in reversed(changes_of(found, pair))), None)
+    if known:
+        return STAGES.get(str(known), theme.plain(known))
     return "with a team" if pair in status.get("active", ()) else "no team"
+
+
+def changes_of(found: Door, pair: str | None = None) -> list[Mapping[str, Any]]:
+    """Changes of stage in what was read of the ledger, oldest first; of all pairs where none is named."""
+    return [one for one in list(found.ledger.changes) if pair is None or one.get("pair") == pair]
+
+
+def _life(found: Door, pair: str) -> None:
+    """The stage of the pair with its share of size and the reason, its history, and who else is not well."""
+    parts.heading("lifecycle", "Where it stands in its life")
+    lives = found.engine.status().fields.get("assets", {})
+    one = lives.get(pair)
+    if one is not None:
+        parts.figures(
+            (
+                "lifecycle",
+                STAGES.get(one["stage"], one["stage"]),
+                f"since {theme.stamp(at_of(one['since']), parts.zone())}",
+            ),
+            ("size_share", f"{100 * float(one['size']):.0f} %"),
+            ("life_profit", theme.percent(one["profit_ratio"])),
+        )
+        st.markdown(f"Why: {theme.safe_words(one['why'])}.  \nNext: {theme.safe_words(one['next'])}.")
+    elif not changes_of(found, pair):
+        parts.empty(
+            "It never had a team or a trade, so it has no life to tell of.",
+            parts.words("why-not", pair, "--at", "last"),
+        )
+    changes = [change_row(one, parts.zone()) for one in changes_of(found, pair)[-50:]]
+    if changes:
+        parts.table([*reversed(changes)], "life_changes")
+    unwell = [life_row(name, told, parts.zone()) for name, told in lives.items() if told["stage"] not in _WELL]
+    if unwell:
+        parts.heading("size_share", "All pairs that may not have their full size")
+        parts.table(unwell, "unwell")
+
+
+def life_row(pair: str, one: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    """A pair's life in one line."""
+    return {
+        "pair": pair,
+        "stage": STAGES.get(one["stage"], one["stage"]),
+        "size %": 100 * float(one["size"]),
+        "net returns %": round(100 * float(one["profit_ratio"]), 4),
+        "since": theme.moment(at_of(one["since"]), zone),
+        "on probation since": theme.moment(at_of(one["probation_since"]), zone),
+        "why": one["why"],
+    }
+
+
+def change_row(one: Mapping[str, Any], zone: str) -> dict[str, Any]:
+    """A change of stage in one line."""
+    stages = (str(one.get("before") or ""), str(one.get("reason")))
+    before, after = (STAGES.get(stage, stage) for stage in stages)
+    profit = one.get("profit_ratio")
+    told = None if profit is None else round(100 * float(profit), 4)
+    return {"time": theme.moment(one.get("ms"), zone), "from": before, "to": after, "net returns %": told}
 
 
 def _prices(found: Door, pair: str, candles: Answer, trades: Sequence[Mapping[str, Any]]) -> None:

@@ -61,10 +61,20 @@ def _launch(found: Door, pairs: str, timerange: str, timeframe: str, seed: int) 
 
 
 def _watch() -> None:
+    """What was started here; when it has ended, the page is drawn anew, with what it made."""
     found = parts.door()
-    job = found.jobs.newest(JOB)
-    if job is not None:
-        show_job(job, "backtest_job")
+    jobs = [job for name in (JOB, SHEET) if (job := found.jobs.newest(name)) is not None]
+    for job in jobs:
+        show_job(job, f"{job.name}_job")
+    ended = {job.name: (job.started, job.code) for job in jobs if job.code is not None}
+    before = st.session_state.setdefault("ended_jobs", ended)
+    if before == ended:
+        return
+    st.session_state["ended_jobs"] = ended
+    runs = found.runs.listed()
+    if runs and JOB in ended and before.get(JOB) != ended[JOB] and ended[JOB][1] == 0:
+        st.session_state["run"] = runs[0]["run"]  # the one that was just made
+    st.rerun()
 
 
 def show_job(job: Job, key: str) -> None:
@@ -166,14 +176,10 @@ def _sheet(found: Door, name: str) -> None:
     path = found.runs.sheet(name)
     if st.button("Make the tear sheet", key="make_sheet", icon=":material/description:"):
         words = ["report", str(found.runs.path(name)), "--html", str(path)]
-        job = found.jobs.start(SHEET, words)
-        if job is None:
+        if found.jobs.start(SHEET, words) is None:
             st.warning("Another job of this monitor still runs; wait for it.")
         else:
-            with st.spinner("Making it…"):
-                job.wait(60.0)
-            if job.code:
-                show_job(job, "sheet_job")
+            st.rerun()
     if path.is_file():
         st.download_button("Tear sheet (HTML)", path.read_bytes(), f"{name}.html", "text/html", key="sheet")
 

@@ -23,15 +23,21 @@ def show() -> None:
 def _body() -> None:
     found = parts.door()
     status = parts.running(found)
-    if status is not None and status.fields.get("moats"):
-        _standings(status.fields["moats"])
-        _synthesis(status.fields)
-    elif status is not None:
+    fields = {} if status is None else status.fields
+    parts.places(
+        lambda: None if status is None else _spoken(fields),
+        lambda: _contributions(found),
+        lambda: None if status is None else _sources(fields),
+        lambda: _figures(fields.get("moats", {})) if fields else None,
+    )
+
+
+def _spoken(status: Fields) -> None:
+    if not status.get("moats"):
         parts.empty("No moat has spoken yet.", "mycelial doctor --sources")
-    _contributions(found)
-    if status is not None:
-        _sources(status.fields)
-        _figures(status.fields.get("moats", {}))
+        return
+    _standings(status["moats"])
+    _synthesis(status)
 
 
 def _standings(moats: Mapping[str, Fields]) -> None:

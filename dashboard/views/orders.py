@@ -24,17 +24,22 @@ def show() -> None:
 
 def _body() -> None:
     found = parts.door()
+    parts.places(lambda: _held(found), lambda: _bounds(found), lambda: _gate(found), lambda: _orders(found))
+
+
+def _held(found: Door) -> None:
     status = parts.running(found)
     if status is not None:
         _figures(status.fields)
         _positions(status.fields)
-    left, right = st.columns(2)
+
+
+def _bounds(found: Door) -> None:
+    status, (left, right) = found.engine.status().fields, st.columns(2)
     with left:
-        _refusals(found, {} if status is None else status.fields)
+        _refusals(found, status)
     with right:
-        _limits({} if status is None else status.fields)
-    _gate(found)
-    _orders(found)
+        _limits(status)
 
 
 def _figures(status: Fields) -> None:

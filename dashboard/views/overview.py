@@ -25,10 +25,11 @@ def _body() -> None:
     if not found.ledger.header and not status.alive:
         parts.empty("Nothing has run in this state folder yet.", parts.words("run", "--state", found.state))
         return
-    if status.alive:
-        _figures(status.fields)
-    _streams(found)
-    _events(found)
+    parts.places(
+        lambda: _figures(status.fields) if status.alive else None,
+        lambda: _streams(found),
+        lambda: _events(found),
+    )
 
 
 def _figures(status: dict[str, Any]) -> None:

@@ -39,16 +39,27 @@ def _body() -> None:
             "Nobody lives here, and no census of an earlier life was kept.", parts.words("run", "--state", found.state)
         )
         return
-    _health(found, members)
-    idea = newest_idea(found)
+    parts.places(
+        lambda: _health(found, members),
+        lambda: _mycelium(found, members),
+        lambda: _votes(found, newest_idea(found)),
+        lambda: _groups(_of_pair(members)),
+        lambda: _lineage(found, _of_pair(members)),
+    )
+
+
+def _mycelium(found: Door, members: Sequence[Member]) -> None:
     pairs = ["all", *sorted({str(one["pair"]) for one in members if one.get("pair")})]
-    chosen = st.selectbox("Pair", pairs, key="swarm_pair", format_func=theme.plain)
-    shown = members if chosen == "all" else [one for one in members if one.get("pair") == chosen]
+    st.selectbox("Pair", pairs, key="swarm_pair", format_func=theme.plain)
+    voters = frozenset(newest_idea(found).get("voters", ()))
     parts.heading("population", "The mycelium: groups by pair, shapes by moat, lines to whom somebody learnt from")
-    parts.chart(charts.network(shown, frozenset(idea.get("voters", ())), parts.colours()), "network")
-    _votes(found, idea)
-    _groups(shown)
-    _lineage(found, shown)
+    parts.chart(charts.network(_of_pair(members), voters, parts.colours()), "network")
+
+
+def _of_pair(members: Sequence[Member]) -> Sequence[Member]:
+    """Those of the chosen pair."""
+    chosen = st.session_state.get("swarm_pair", "all")
+    return members if chosen == "all" else [one for one in members if one.get("pair") == chosen]
 
 
 def _health(found: Door, members: Sequence[Member]) -> None:

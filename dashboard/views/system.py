@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import parts, theme
+from dashboard import log_file, parts, theme
 from dashboard.data import Answer, Door
 from dashboard.views.backtests import show_job
 from dashboard.views.overview import event_row
@@ -22,12 +22,18 @@ def show() -> None:
     parts.title("System", "Is every part healthy, what passes the bus, and does the ledger verify?")
     parts.live(_body)
     parts.live(_verification)
-    parts.live(_logs)
-    parts.meanings("data_age", "ledger_rows", "backlog", "messages", "rate", "faults", "dead_letters", "memory")
+    _log_head()
+    parts.live(_log)
+    parts.live(_troubles)
+    parts.meanings("data_age", "ledger_rows", "backlog", "messages", "rate", "log", "faults", "dead_letters", "memory")
 
 
 def _body() -> None:
     found = parts.door()
+    parts.places(lambda: _health(found), lambda: _bus(found))
+
+
+def _health(found: Door) -> None:
     status = found.engine.status()
     parts.figures(
         ("data_age", theme.age(status.age if status.alive else found.ledger.age)),
@@ -39,9 +45,13 @@ def _body() -> None:
         ("dead_letters", len(found.ledger.letters)),
     )
     parts.table(health_of(found, status), "health")
+
+
+def _bus(found: Door) -> None:
     parts.heading("messages", "Bus taps")
-    if status.fields.get("messages"):
-        parts.table(_taps(status.fields["messages"], found), "taps", 340)
+    messages = found.engine.status().fields.get("messages")
+    if messages:
+        parts.table(_taps(messages, found), "taps", 340)
     else:
         parts.empty("No process tells what passes its bus.", parts.words("run", "--state", found.state))
 
@@ -99,9 +109,42 @@ def _verification() -> None:
         show_job(job, "verify_job")
 
 
-def _logs() -> None:
+def _log_head() -> None:
+    """Which lines of the log are wanted; outside of what is shown again and again, so that typing is not disturbed."""
+    parts.heading("log")
+    left, right = st.columns([1, 3])
+    with left:
+        st.selectbox("At least", log_file.LEVELS, key="log_level", index=log_file.LEVELS.index("info"))
+    with right:
+        st.text_input(
+            "In which stands",
+            key="log_words",
+            max_chars=200,
+            placeholder="the id of an order or a run, the time of a slice, a pair",
+            help="What belongs together carries the same run, slice (at), order or pair.",
+        )
+
+
+def _log() -> None:
     found = parts.door()
-    parts.heading("faults", "Log: faults, halts, commands, strangers")
+    lines = found.log.lines()
+    if not lines:
+        parts.empty(
+            "There is no log here: a run of this state folder writes one.", parts.words("run", "--state", found.state)
+        )
+        return
+    level, words = str(st.session_state.get("log_level")), str(st.session_state.get("log_words") or "")
+    shown = log_file.chosen(lines, level, words)
+    st.caption(f"{theme.safe_words(found.log.path)}: {len(shown)} of the newest {len(lines)} lines, newest first")
+    if shown:
+        parts.table([log_file.row(line) for line in shown], "log_lines", 360)
+    else:
+        parts.empty("No line is so loud, or says this.", "mycelial status")
+
+
+def _troubles() -> None:
+    found = parts.door()
+    parts.heading("faults", "In the ledger: faults, halts, commands, strangers")
     rows = [event_row(event, parts.zone()) for event in found.ledger.events if event["kind"] in _WRONG]
     letters = [
         {
@@ -113,6 +156,6 @@ def _logs() -> None:
         for one in found.ledger.letters
     ]
     if rows or letters:
-        parts.table([*reversed([*rows, *letters])][:200], "log", 320)
+        parts.table([*reversed([*rows, *letters])][:200], "troubles", 320)
     else:
         parts.empty("Nothing went wrong in what was read of the ledger.", "mycelial status")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from ..core.engine import Report
@@ -11,6 +12,7 @@ from ..core.types import BarBlock
 
 MOST = 1000
 """Of the protocol: an answer has no more candles."""
+_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 class Candles:
@@ -33,6 +35,18 @@ class Candles:
         pair = str(fields.get("pair"))
         if blocks and pair not in blocks[-1].pairs:
             raise NotFound(f"candles: this run has no pair {pair[:40]!r}; it trades {', '.join(blocks[-1].pairs)}")
-        bars = [bar for block in blocks if (bar := block.bar(block.pairs.index(pair))) is not None]
-        names = ("opened", "open", "high", "low", "close", "volume")
-        return {"pair": pair, **{name: [getattr(bar, name) for bar in bars] for name in names}}
+        held = _held(blocks, pair)
+        columns = {name: [getattr(block, name).item(place) for block, place in held] for name in _COLUMNS}
+        return {"pair": pair, "opened": [block.opened for block, _ in held], **columns}
+
+
+def _held(blocks: Iterable[BarBlock], pair: str) -> list[tuple[BarBlock, int]]:
+    """The blocks that have a bar of the pair, and where in them; looked for once while the pairs are the same."""
+    known: tuple[str, ...] = ()
+    place, held = 0, []
+    for block in blocks:
+        if block.pairs is not known:
+            known, place = block.pairs, block.pairs.index(pair)
+        if block.present.item(place):
+            held.append((block, place))
+    return held

@@ -67,11 +67,10 @@ class Measures:
         self._profits: dict[str, tuple[float, float]] = {}
         self._trades = self._wins = 0
         self._loud: set[tuple[int, int]] = set()
-        self._decided: list[Sequence[Decision]] = []
+        self._unread: list[tuple[float, int, bool, Sequence[Decision]]] = []
         self._alive: frozenset[str] = frozenset()
         self._population = -1
         self._agreed: deque[tuple[float, int]] = deque()
-        self._report: Report | None = None
         self._was_halted = False
         self._begun_s = self._seen_s = timer.seconds()
         self._taken_s = float("-inf")
@@ -81,20 +80,13 @@ class Measures:
     # --- told by the spine ---------------------------------------------------------------------------------------
 
     def __call__(self, report: Report) -> None:
-        """Count one slice; look up the rest when it is time."""
+        """Put one slice down; it is counted when the figures are looked up, since most slices are not looked at."""
         now_s = self._timer.seconds()
-        self._report, self._seen_s = report, now_s
-        self._slices += 1
-        self._bars += report.bars
-        self._durations.observe(self.around.took_s())
-        if report.decisions:
-            self._decided.append(report.decisions)
+        self._seen_s = now_s
+        self._unread.append((self.around.took_s(), report.bars, bool(report.halted), report.decisions))
         if report.orders or report.fills or report.trades:
             self._count_orders(report.orders, report.fills)
             self._count_trades(report.trades)
-        if bool(report.halted) is not self._was_halted:
-            self._was_halted = bool(report.halted)
-            self._halts += self._was_halted
         if now_s - self._taken_s >= self._settings.every_seconds or report.stopping:
             self._take(report, now_s)
 
@@ -173,8 +165,7 @@ class Measures:
     def _take(self, report: Report, now_s: float) -> None:
         """Copy everything, so that whoever reads needs nothing of the spine."""
         self._taken_s = now_s
-        decided, self._decided = self._decided, []
-        self._add("decisions_total", ((one.kind,) for decisions in decided for one in decisions))
+        self._read()
         if report.snapshot.moats is not None:
             self._hear(report.snapshot.moats, report)
         most = self._settings.max_series
@@ -184,6 +175,18 @@ class Measures:
         distributions = {name: {NONE: one.copy()} for name, one in spread.items()}
         distributions["moat_api_latency_seconds"] = {(moat,): one.copy() for moat, one in self._latencies.items()}
         self._taken = Figures(series, distributions, self._app)
+
+    def _read(self) -> None:
+        """Count the slices since the last look."""
+        unread, self._unread = self._unread, []
+        for took_s, bars, halted, _ in unread:
+            self._slices += 1
+            self._bars += bars
+            self._durations.observe(took_s)
+            if halted is not self._was_halted:
+                self._was_halted = halted
+                self._halts += halted
+        self._add("decisions_total", ((one.kind,) for *_, decisions in unread for one in decisions))
 
     def _of_account(self, report: Report) -> dict[str, Series]:
         house, most = self._house, self._settings.max_series
@@ -261,7 +264,8 @@ class Measures:
         self._alive = alive
 
     def _total(self, name: str) -> Series:
-        return {NONE: float(self._counts.get(name, Counter())[NONE])}
+        counts = self._counts.get(name)
+        return {NONE: 0.0 if counts is None else float(counts[NONE])}
 
     def _consensus_rate(self, now_s: float, total: int) -> float:
         """Per second, between now and the oldest look within the window."""

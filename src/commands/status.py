@@ -17,6 +17,7 @@ from ..core import records
 from ..core.engine import Report
 from ..core.timeframes import HOUR_MS
 from ..services.kill_switch import KillSwitch
+from ..services.lifecycle_shown import shown_lives
 from ..services.limits_shown import shown_limits
 from ..services.writer import Writer
 from ..wiring import House
@@ -130,6 +131,7 @@ class Board:
             "deployments": house.world.figures.deployments(),
             "learning": house.world.figures.learning(),
             "lifecycle": dict(house.life.counts()),
+            "assets": shown_lives(house.life, house.settings.lifecycle, house.market.pairs),
             "orders": {} if house.path is None else house.path.shown,
             "exchange": self.exchange(),
             "limits": self._limits(),

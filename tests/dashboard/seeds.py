@@ -73,6 +73,9 @@ def life(slices: int, first: int = 0) -> Iterator[Row]:
 def few(at: int = START) -> Iterator[Row]:
     """One of each of the rarer rows."""
     order = {"id": "o1", "pair": "BTC/USD", "side": "buy", "amount": "0.1", "kind": "market", "at": at}
+    change = {"at": records.stamp(at), "kind": "lifecycle", "pair": "BTC/USD", "reason": "probation_1"}
+    more = {"source": "lifecycle", "before": "active", "profit_ratio": "-0.0512"}
+    yield row(at + 1, "decisions", str(at + 1), {"lines": [change | more]})
     yield row(at, "order", "o1", {**order, "reference": "42000", "reason": HOSTILE, "stop": "40000", "state": "filled"})
     looked = {"equity": "10000", "cash": "9000", "age_ms": 0, "halted": ""}
     yield row(at, "review", "o1", {"at": at, "order": order, "denied": "", "multiplier": "1", "looked": looked})
@@ -109,6 +112,23 @@ def full(folder: Path, slices: int = 200) -> Path:
     return folder
 
 
+LOGGED: tuple[dict[str, Any], ...] = (
+    {"event": "started", "level": "info", "run": "r1", "pairs": [HOSTILE], "said": "2024-01-01T00:00:00.000Z"},
+    {"event": "order", "level": "info", "run": "r1", "order": "o1", "said": "2024-01-01T00:00:01.000Z"},
+    {"event": "fill", "level": "info", "run": "r1", "order": "o1", "said": "2024-01-01T00:00:02.000Z"},
+    {"event": HOSTILE, "level": "error", "run": "r1", "reason": HOSTILE, "said": "2024-01-01T00:00:03.000Z"},
+)
+"""Lines as a run writes them."""
+
+
+def logged(state: Path, lines: tuple[dict[str, Any], ...] = LOGGED, name: str = "mycelial.jsonl") -> Path:
+    """A log file of a state folder."""
+    path = state / "logs" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
 def a_run(runs: Path, name: str, profit: float, **more: Any) -> Path:
     """A finished run."""
     folder = runs / name
@@ -127,6 +147,17 @@ STATUS: dict[str, Any] = {
     "mode": "paper", "feed": "simulated", "simulated": True, "timeframe": "5m", "pairs": list(PAIRS), "seed": 7,
     "bus": "local", "pid": 1, "phase": "running", "at": "2024-01-01T12:00:00.000Z", "slices": 144, "equity": "10123.5",
     "cash": "9000", "halted": "", "bus_up": True, "positions": {"BTC/USD": "0.02"}, "active": ["BTC/USD"],
+    "assets": {
+        "BTC/USD": {
+            "stage": "probation_1", "since": "2024-01-01T06:00:00.000Z", "size": "0.5", "profit_ratio": "-0.062",
+            "probation_since": "2024-01-01T06:00:00.000Z", "why": "its trades lost more than -5 %",
+            "next": "above -4 % after 24 intervals it is active again",
+        },
+        HOSTILE: {
+            "stage": "hibernated", "since": "2024-01-01T06:00:00.000Z", "size": "0", "profit_ratio": "-0.2",
+            "probation_since": None, "why": "it lost too much for too long", "next": HOSTILE,
+        },
+    },
     "marked_at": {"BTC/USD": "2024-01-01T12:00:00.000Z"}, "counts": {"collisions": 7, "conflicts": 3},
     "moats": {"code": {"status": "OK", "age_ms": 60_000, "quality": 0.9, "figures": {"BTC": 3.0, "BTC.z": 0.4},
                        "strength": 12.0, "grade": "none", "simulated": True}},

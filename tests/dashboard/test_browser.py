@@ -1,105 +1,26 @@
 """The monitor in a real browser beside a real process: empty, live, halted and resumed, by mouse and by keyboard.
 
 One browser, one server, one `mycelial run`. Pictures are left in `build/screenshots` for whoever changes a page.
+Nothing here depends on how fast the machine is: whatever is looked for is waited for, for a long time.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import socket
-import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
-from src.commands.dashboard import command as server_words
-from src.core.clock import Timer
-from tests.commands.cli import FEW, Process, environment
+from tests.commands.cli import Process
 from tests.dashboard import seeds
-from tests.worlds import ROOT
+from tests.dashboard.viewing import CAPTIONS, ENGINE, NEEDED, PAGES, WAIT_MS, Server, Viewer, browser, patiently
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium on this machine")
+__all__ = ["browser"]
 
-PAGES = {"": "Overview", "swarm": "Swarm", "assets": "Assets", "orders": "Positions and orders", "moats": "Moats",
-         "backtests": "Backtests", "system": "System"}  # fmt: skip
-PICTURES = ROOT / "build" / "screenshots"
-WAIT_MS = 30_000
-ENGINE = (*FEW, "--bus", "local", "--speed", "60x", "--set", "simulated.history_days=1")
-
-_CONTRAST = """() => {
-  const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
-  const over = (top, under) => { const a = top.length > 3 ? top[3] : 1;
-    return [0, 1, 2].map(n => top[n] * a + under[n] * (1 - a)); };
-  const paper = node => { const stack = [];
-    for (let one = node; one; one = one.parentElement) stack.push(parse(getComputedStyle(one).backgroundColor));
-    return stack.reverse().reduce((under, top) => top.length ? over(top, under) : under, [255, 255, 255]); };
-  const light = rgb => { const [r, g, b] = rgb.map(c => c / 255)
-    .map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const found = [];
-  for (const node of document.querySelectorAll('h1, h2, h3, p, label, [data-testid=stMetricValue], button')) {
-    if (!node.innerText || !node.innerText.trim() || !node.offsetParent || node.closest('button:disabled')) continue;
-    let alpha = 1;
-    for (let one = node; one; one = one.parentElement) alpha *= Number(getComputedStyle(one).opacity);
-    const under = paper(node), ink = parse(getComputedStyle(node).color);
-    const seen = over([...ink.slice(0, 3), (ink.length > 3 ? ink[3] : 1) * alpha], under);
-    const [a, b] = [light(seen), light(under)].sort((x, y) => y - x);
-    const large = parseFloat(getComputedStyle(node).fontSize) >= 24;
-    found.push([(a + 0.05) / (b + 0.05), large, node.innerText.slice(0, 40)]);
-  }
-  return found;
-}"""
-"""WCAG 2.1 ratios of all texts on the page: [ratio, whether large, words]."""
-
-
-class Server:
-    """The monitor's own process."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        told = {"MYCELIAL_STATE": str(folder / "state"), "MYCELIAL_RUNS": str(folder / "runs")}
-        self.popen = subprocess.Popen(
-            server_words(self.port),
-            cwd=folder,
-            env={**environment(), **told},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-    def url(self, page: str = "") -> str:
-        """Where a page is."""
-        return f"http://127.0.0.1:{self.port}/{page}"
-
-    def ready(self) -> None:
-        """Wait until it answers."""
-        timer, nap = Timer(), Event()
-        until = timer.seconds() + 60
-        while timer.seconds() < until:
-            try:
-                with urllib.request.urlopen(self.url("_stcore/health"), timeout=5):
-                    return
-            except OSError:
-                nap.wait(0.1)
-        raise AssertionError("the monitor does not answer")
-
-    def megabytes(self) -> float:
-        """What it holds in memory now."""
-        pages = int(Path(f"/proc/{self.popen.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def end(self) -> None:
-        """Stop it."""
-        self.popen.terminate()
-        self.popen.wait(30)
+pytestmark = [NEEDED, pytest.mark.timeout(1200)]
+SEEDED = "20240101-000000-aaaa"
 
 
 @pytest.fixture(scope="module")
@@ -115,57 +36,6 @@ def server(folder: Path) -> Iterator[Server]:
         yield found
     finally:
         found.end()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as play:
-        found = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield found
-        found.close()
-
-
-class Viewer:
-    """A page of the browser; nothing may be asked of other machines, and nothing may fail on it."""
-
-    def __init__(self, browser: Any, server: Server, scheme: str = "light") -> None:
-        size = {"width": 1400, "height": 1900}
-        self.context = browser.new_context(viewport=size, color_scheme=scheme, timezone_id="Europe/Berlin")
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(WAIT_MS)
-        self.server, self.scheme = server, scheme
-        self.strangers: list[str] = []
-        self.page.on("request", self._note)
-
-    def _note(self, request: Any) -> None:
-        if not re.match(r"(http://127\.0\.0\.1|ws://127\.0\.0\.1|data:|blob:)", request.url):
-            self.strangers.append(request.url)
-
-    def open(self, page: str) -> float:
-        """Open a page; seconds until its end was drawn."""
-        timer = Timer()
-        began = timer.seconds()
-        self.page.goto(self.server.url(page))
-        self.page.get_by_role("heading", name=PAGES[page], level=1).wait_for()
-        self.page.get_by_text("What do these figures mean?").or_(
-            self.page.get_by_text("No pair is known yet.")
-        ).first.wait_for()
-        assert self.page.locator('[data-testid="stException"]').count() == 0
-        return timer.seconds() - began
-
-    def text(self, words: str) -> None:
-        """Wait until something is said."""
-        self.page.get_by_text(words).first.wait_for()
-
-    def picture(self, name: str) -> None:
-        """Leave a picture of the page."""
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        self.page.screenshot(path=PICTURES / f"{name}-{self.scheme}.png")
-
-    def readable(self) -> None:
-        """All texts stand out from what is behind them."""
-        poor = [one for one in self.page.evaluate(_CONTRAST) if one[0] < (3.0 if one[1] else 4.5)]
-        assert poor == []
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +68,11 @@ def test_empty_pages(viewer: Viewer, page: str) -> None:
 @pytest.fixture(scope="module")
 def engine(folder: Path, viewer: Viewer) -> Iterator[Process]:
     """Starts where the empty pages were looked at."""
-    seeds.a_run(folder / "runs", "20240101-000000-aaaa", -0.2)
+    for name, profit in ((SEEDED, -0.2), ("20240102-000000-bbbb", 0.1)):
+        seeds.a_run(folder / "runs", name, profit)
     with Process(*ENGINE, cwd=folder, state=folder / "state") as process:
-        process.slices(288 + 2)
+        patiently(lambda: process.line("metrics on"))
+        patiently(lambda: process.slices(288 + 2))
         yield process
         process.popen.terminate()
         process.end()
@@ -214,14 +86,13 @@ def test_live_update_is_seen_without_reloading(viewer: Viewer, engine: Process) 
     before = line.inner_text()
     marked = viewer.page.evaluate("window.kept = 1")
     viewer.page.wait_for_function(
-        "before => [...document.querySelectorAll('[data-testid=stCaptionContainer]')]"
-        ".some(one => one.innerText.includes('ledger row') && one.innerText !== before)",
+        f"before => {CAPTIONS}.some(one => one.innerText.includes('ledger row') && one.innerText !== before)",
         arg=before,
     )
     assert viewer.page.evaluate("window.kept") == marked
-    age = re.search(r"data ([\d.]+) s old", line.inner_text())
-    assert age
-    assert float(age[1]) <= 2.0
+    viewer.page.wait_for_function(  # not older than two seconds, once this machine has a moment
+        f"() => {CAPTIONS}.some(one => Number((one.innerText.match(/data ([\\d.]+) s old/) || [0, 9])[1]) <= 2)"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -235,20 +106,85 @@ def test_full_pages(viewer: Viewer, engine: Process, page: str) -> None:
 
 
 def test_charts_stay_where_they_are(viewer: Viewer, engine: Process) -> None:
-    """A refresh changes a chart in place: the node that was marked is still there after two of them."""
+    """A refresh changes a chart in place: the node that was marked is still there after two of them.
+
+    An engine that is late on a busy machine is shown by another chart for a while; one that flickers never stays.
+    """
     viewer.open("assets")
     chart = viewer.page.locator(".js-plotly-plot").first
-    chart.wait_for()
-    chart.evaluate("node => { node.marked = true }")
-    said = viewer.page.get_by_text("running · data").first
-    for _ in range(2):
-        before = said.inner_text()
-        viewer.page.wait_for_function(
-            "before => ![...document.querySelectorAll('[data-testid=stCaptionContainer]')]"
-            ".some(one => one.innerText === before)",
-            arg=before,
-        )
-    assert viewer.page.locator(".js-plotly-plot").first.evaluate("node => node.marked") is True
+    for _ in range(5):
+        chart.wait_for()
+        chart.evaluate("node => { node.marked = true }")
+        viewer.looked_again(2)
+        if viewer.page.evaluate("Boolean((document.querySelector('.js-plotly-plot') || {}).marked)"):
+            return
+    raise AssertionError("the chart is made anew with each refresh")
+
+
+def test_a_time_zone_is_chosen_and_shown(viewer: Viewer, engine: Process) -> None:
+    """Market time is that of the banner, which counts in UTC, nine hours later."""
+    viewer.open("")
+    viewer.choose("Time zone", "Asia/Tokyo")
+    viewer.page.wait_for_function(
+        f"""() => {{
+          const line = {CAPTIONS}.map(one => one.innerText.match(/market time \\S+T(\\d\\d):(\\d\\d)/)).find(Boolean);
+          const metrics = [...document.querySelectorAll('[data-testid=stMetric]')].map(one => one.innerText);
+          const shown = metrics.find(one => one.includes('Asia/Tokyo'));
+          return line && shown && shown.includes(`${{(Number(line[1]) + 9) % 24}}`.padStart(2, '0') + ':' + line[2]);
+        }}"""
+    )
+    viewer.choose("Time zone", "UTC")
+    viewer.page.wait_for_function("() => !document.body.innerText.includes('Asia/Tokyo')")
+
+
+def test_the_life_of_a_pair(viewer: Viewer, engine: Process) -> None:
+    viewer.open("assets")
+    viewer.text("Where it stands in its life")
+    viewer.text("nothing speaks against it")
+    metric = viewer.page.locator("[data-testid=stMetric]")
+    assert "100 %" in metric.filter(has_text="Size share").inner_text()
+    assert "active" in metric.filter(has_text="Stage of life").first.inner_text()
+
+
+def test_a_backtest_is_started_and_watched_and_its_tear_sheet_opened(
+    viewer: Viewer, engine: Process, tmp_path: Path
+) -> None:
+    viewer.open("backtests")
+    page = viewer.page
+    page.get_by_text("Start a backtest").click()
+    page.get_by_label("Pairs", exact=True).fill("BTC/USDT,ETH/USDT")
+    page.get_by_role("button", name="Start", exact=True).click()
+    viewer.text("mycelial backtest --data")
+    page.get_by_text("backtest: done").wait_for(timeout=5 * WAIT_MS)
+    page.get_by_text(re.compile(r"mycelial gate 2024010\d")).wait_for(state="detached")  # the new run is shown instead
+    page.get_by_role("button", name="Make the tear sheet").click()
+    page.get_by_text("tear sheet: done").wait_for(timeout=5 * WAIT_MS)
+    with page.expect_download() as expected:
+        page.get_by_role("button", name="Tear sheet (HTML)").click()
+    sheet = tmp_path / "sheet.html"
+    expected.value.save_as(sheet)
+    asked: list[str] = []
+    opened = viewer.context.new_page()
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(sheet.as_uri())
+    assert opened.locator("svg").count() > 0
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    opened.close()
+
+
+def test_two_runs_are_compared(viewer: Viewer, engine: Process) -> None:
+    """The older of the seeded runs beside the newest run."""
+    viewer.open("backtests")
+    page = viewer.page
+    page.get_by_label("Compare with", exact=True).first.click()
+    page.get_by_role("option", name=SEEDED).click()
+    page.keyboard.press("Escape")
+    page.get_by_role("heading", name="Side by side").wait_for()
+    compared = page.get_by_text(re.compile(rf"mycelial compare \S+ {SEEDED}")).first
+    compared.wait_for()
+    page.locator(".js-plotly-plot .legendtext", has_text=SEEDED).wait_for()
+    viewer.readable()
+    viewer.picture("compared")
 
 
 def test_a_halt_is_clicked_and_obeyed(viewer: Viewer, engine: Process) -> None:
@@ -256,14 +192,28 @@ def test_a_halt_is_clicked_and_obeyed(viewer: Viewer, engine: Process) -> None:
     viewer.page.get_by_role("button", name="Halt…").click()
     dialog = viewer.page.get_by_role("dialog")
     dialog.wait_for()
-    assert dialog.get_by_role("button", name="Yes, halt").is_disabled()
-    assert not engine.status()["standing"]
-    dialog.get_by_label("Why").fill("a test of the monitor")
-    dialog.get_by_label("Why").press("Tab")
     dialog.get_by_role("button", name="Yes, halt").click()
-    engine.until(lambda answer: answer["halted"] == "a test of the monitor")
+    dialog.get_by_text("Say why").wait_for()
+    assert not engine.status()["standing"]
+    viewer.looked_again(3)  # who types takes longer than the page between two looks
+    dialog.get_by_label("Why").fill("a test of the monitor")
+    dialog.get_by_role("button", name="Yes, halt").click()
+    patiently(lambda: engine.until(lambda answer: answer["halted"] == "a test of the monitor"))
     viewer.text("HALTED: a test of the monitor")
     viewer.picture("overview-halted")
+    viewer.readable()
+
+
+def test_what_was_said_is_found_in_the_log(viewer: Viewer, engine: Process) -> None:
+    viewer.open("system")
+    viewer.text(re.compile(r"mycelial\.jsonl: \d+ of the newest \d+ lines"))
+    viewer.choose("At least", "warning")
+    viewer.page.get_by_label("In which stands", exact=True).fill("A test of the Monitor")
+    viewer.page.get_by_label("In which stands", exact=True).press("Enter")
+    viewer.text(re.compile(r"mycelial\.jsonl: 1 of the newest \d+ lines"))
+    viewer.page.get_by_label("In which stands", exact=True).fill("nobody said this")
+    viewer.page.get_by_label("In which stands", exact=True).press("Enter")
+    viewer.text("No line is so loud, or says this.")
     viewer.readable()
 
 
@@ -275,17 +225,25 @@ def test_a_resume_by_keyboard_alone(viewer: Viewer, engine: Process) -> None:
     page.get_by_role("dialog").wait_for()
     _tab_to(page, "", "input[aria-label='Why']")
     page.keyboard.type("it was a test")
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Yes, resume").and_(page.locator(":enabled")).wait_for()
     _tab_to(page, "Yes, resume")
     page.keyboard.press("Enter")
-    engine.until(lambda answer: not answer["standing"])
-    page.get_by_text("HALTED").first.wait_for(state="detached")
+    patiently(lambda: engine.until(lambda answer: not answer["standing"]))
+    page.get_by_role("heading", name="HALTED").wait_for(state="detached")
+
+
+def test_pages_are_reached_and_figures_explained_by_keyboard(viewer: Viewer, engine: Process) -> None:
+    viewer.open("")
+    _tab_to(viewer.page, "Moats", "a")
+    viewer.page.keyboard.press("Enter")
+    viewer.page.get_by_role("heading", name="Moats", level=1).wait_for()
+    _tab_to(viewer.page, "What do these figures mean?")
+    viewer.page.keyboard.press("Enter")
+    viewer.text("How unusual a moat")
 
 
 def _tab_to(page: Any, words: str, selector: str = "button") -> None:
     """Press Tab until something is in focus."""
-    for _ in range(60):
+    for _ in range(90):
         page.keyboard.press("Tab")
         found = "([s, w]) => document.activeElement.matches(s) && document.activeElement.innerText.includes(w)"
         if page.evaluate(found, [selector, words]):
@@ -295,10 +253,12 @@ def _tab_to(page: Any, words: str, selector: str = "button") -> None:
 
 def test_dark_is_readable_too(browser: Any, server: Server, engine: Process) -> None:
     dark = Viewer(browser, server, "dark")
-    dark.open("swarm")
-    dark.page.locator(".js-plotly-plot .main-svg").first.wait_for()
-    dark.readable()
-    dark.picture("swarm")
+    for page in ("", "swarm", "system"):
+        dark.open(page)
+        if page != "system":
+            dark.page.locator(".js-plotly-plot .main-svg").first.wait_for()
+        dark.readable()
+        dark.picture(page or "overview")
     assert dark.strangers == []
     dark.context.close()
 
@@ -320,3 +280,24 @@ def test_the_page_outlives_the_engine(viewer: Viewer, engine: Process) -> None:
     engine.end()
     viewer.text("engine down")
     viewer.text("SIMULATED: every price is made up")
+
+
+def test_a_pair_on_probation_and_names_that_want_to_be_code(viewer: Viewer, engine: Process, folder: Path) -> None:
+    """This process answers in the place of the one that ended."""
+    spoken: list[str] = []
+    engine.popen.terminate()
+    engine.end()
+    viewer.page.on("dialog", lambda dialog: (spoken.append(dialog.message), dialog.dismiss()))
+    with seeds.answering(folder / "state", []):
+        viewer.open("assets")
+        viewer.text("its trades lost more than -5 %")
+        metric = viewer.page.locator("[data-testid=stMetric]")
+        assert "50 %" in metric.filter(has_text="Size share").inner_text()
+        viewer.text("All pairs that may not have their full size")
+        viewer.readable()
+        viewer.picture("assets-probation")
+        for page in ("swarm", "orders", "system"):
+            viewer.open(page)
+        viewer.text("SIMULATED: every price is made up")
+    assert spoken == []
+    assert viewer.strangers == []

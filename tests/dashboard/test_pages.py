@@ -71,6 +71,7 @@ def alive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AppTest]:
     """All pages of a process that answers, with a full ledger and a run."""
     folder = tmp_path_factory.mktemp("alive")
     seeds.full(folder / "state")
+    seeds.logged(folder / "state")
     seeds.a_run(folder / "runs", "one", -0.2)
     with looking_at(folder) as look, seeds.answering(folder / "state", []):
         return {name: look(name, zone="Asia/Tokyo", asset="BTC/USD") for name in PAGES}
@@ -147,6 +148,35 @@ def test_figures_of_the_process(alive: dict[str, AppTest]) -> None:
     assert orders["Exposure"] == "+8.00 %"
 
 
+def cells(app: AppTest, *columns: str) -> list[dict[str, Any]]:
+    """The rows of the table that has these columns."""
+    tables = (one.value for one in app.dataframe)
+    found: list[dict[str, Any]] = next(one for one in tables if set(columns) <= set(one.columns)).to_dict("records")
+    return found
+
+
+def test_the_life_of_an_asset(alive: dict[str, AppTest], ended: dict[str, AppTest]) -> None:
+    told = figures(alive["assets"])
+    assert (told["Stage of life"], told["Size share"], told["Net returns"]) == ("probation", "50 %", "-6.20 %")
+    assert "Why: its trades lost more than \\-5 \\%" in words(alive["assets"])
+    (change,) = cells(alive["assets"], "from", "to")
+    assert (change["from"], change["to"], change["net returns %"]) == ("active", "probation", -5.12)
+    unwell = cells(alive["assets"], "size %")
+    assert [(one["stage"], one["size %"]) for one in unwell] == [("probation", 50.0), ("hibernating", 0.0)]
+    assert "It never had a team or a trade" in words(ended["assets"])
+
+
+def test_the_log_file(alive: dict[str, AppTest], ended: dict[str, AppTest], look: Look, tmp_path: Path) -> None:
+    assert [row["level"] for row in cells(alive["system"], "said")] == ["error", "info", "info", "info"]
+    assert "There is no log here" in words(ended["system"])
+    seeds.logged(tmp_path / "state")
+    order = look("system", log_words="O1")
+    assert [row["event"] for row in cells(order, "said")] == ["fill", "order"]
+    loud = look("system", log_level="warning")
+    assert [row["level"] for row in cells(loud, "said")] == ["error"]
+    assert "No line is so loud" in words(look("system", log_level="critical"))
+
+
 def test_halt_needs_confirmation_and_a_reason(look: Look, tmp_path: Path) -> None:
     """Pressed to its end in the browser's test, where dialogs stay open."""
     seeds.full(tmp_path / "state", 5)
@@ -155,7 +185,7 @@ def test_halt_needs_confirmation_and_a_reason(look: Look, tmp_path: Path) -> Non
         app = look("moats")
         app.button(key="halt").click().run()
         assert asked == []
-        assert app.button(key="halt_yes").disabled
+        assert any(one.key == "halt_yes" for one in app.button)
         door = Door(tmp_path / "state", tmp_path / "runs", None)
         assert door.engine.command("halt", reason="maintenance", pair=None) == "halt: done"
         assert asked == [("halt", {"reason": "maintenance"})]

@@ -5,14 +5,25 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
 from src.commands import dashboard as monitor
 from src.connectors.embedded_valkey import get_binary_path
+from src.connectors.redis_bus import RedisBus
+from src.connectors.system_figures import SystemFigures
+from src.core.clock import SimClock, Timer
+from src.core.errors import BusError
+from src.core.messages import Message
+from tests.checks import bus_checks
+from tests.checks.bus_checks import NOW, market, settings
 from tests.worlds import ROOT
 
 FILE = ROOT / "docker-compose.yml"
@@ -166,39 +177,67 @@ def test_the_client_of_containers_reads_it() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_bus_does_what_its_list_of_rights_says(tmp_path: Path) -> None:
-    """The configuration that is mounted, on a port of ours: messages pass, nothing else is done."""
-    import redis
-
-    from src.connectors.embedded_valkey import EmbeddedValkey
-
-    users = tmp_path / "users.acl"
+@contextmanager
+def given_bus(folder: Path) -> Iterator[Path]:
+    """The configuration that is mounted, on a socket of ours instead of a port."""
+    users, conf, place = folder / "users.acl", folder / "valkey.conf", folder / "bus.sock"
     users.write_text((ROOT / "config/valkey/users.acl").read_text())
     given = (ROOT / "config/valkey/valkey.conf").read_text()
-    conf = tmp_path / "valkey.conf"
-    socket = tmp_path / "bus.sock"
-    changed = given.replace("port 6379", f"port 0\nunixsocket {socket}").replace("/etc/valkey/users.acl", str(users))
+    changed = given.replace("port 6379", f"port 0\nunixsocket {place}").replace("/etc/valkey/users.acl", str(users))
     conf.write_text(changed)
-    assert EmbeddedValkey is not None
-    with subprocess.Popen(
-        [str(get_binary_path()), str(conf)], stdout=subprocess.PIPE, text=True, cwd=tmp_path
-    ) as server:
+    words = [str(get_binary_path()), str(conf)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=folder) as server:
         try:
             assert server.stdout is not None
-            for line in server.stdout:
-                if "ready to accept connections" in line.lower():
-                    break
-            client = redis.Redis(unix_socket_path=str(socket))
-            listener = client.pubsub()
-            listener.psubscribe("*")
-            assert listener.get_message(timeout=5)["type"] == "psubscribe"
-            assert client.publish("a", "b") == 1
-            assert listener.get_message(timeout=5)["data"] == b"b"
-            for words in (["FLUSHALL"], ["CONFIG", "SET", "maxmemory", "0"], ["SET", "a", "b"], ["SHUTDOWN"], ["KEYS", "*"], ["EVAL", "return 1", "0"]):  # fmt: skip # noqa: E501
-                with pytest.raises(redis.exceptions.NoPermissionError):
-                    client.execute_command(*words)
-            listener.close()
-            client.close()
+            assert any("ready to accept connections" in line.lower() for line in server.stdout)
+            yield place
         finally:
             server.terminate()
             server.communicate(timeout=20)
+
+
+FORBIDDEN = (
+    "FLUSHALL",
+    "CONFIG SET maxmemory 0",
+    "SET a b",
+    "SHUTDOWN",
+    "KEYS *",
+    "EVAL return 0",
+    "ACL LIST",
+    "MONITOR",
+)
+
+
+def test_everybody_on_the_bus_has_the_rights_of_his_work(tmp_path: Path) -> None:
+    with given_bus(tmp_path) as place:
+        looker, engine = (redis.Redis(unix_socket_path=str(place), username=name) for name in (None, "engine"))
+        listener = looker.pubsub()
+        listener.psubscribe("*")
+        assert listener.get_message(timeout=5)["type"] == "psubscribe"
+        assert engine.publish("a", "b") == 1
+        assert listener.get_message(timeout=5)["data"] == b"b"
+        assert (looker.ping(), looker.get("a"), engine.dbsize()) == (True, None, 0)
+        for client, words in ((looker, "PUBLISH a b"), (engine, "GET a"), *product((looker, engine), FORBIDDEN)):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*words.split())
+        for client in (listener, looker, engine):
+            client.close()
+
+
+def test_the_engine_speaks_under_its_name_and_nobody_without_one(tmp_path: Path) -> None:
+    told = SERVICES["engine"]["command"][SERVICES["engine"]["command"].index("--bus") + 1]
+    assert told == "redis://engine@bus:6379"
+    with given_bus(tmp_path) as place:
+        url = f"unix://engine@{place}"
+        bus = RedisBus(url, SimClock(NOW), settings(), producer="own", epoch=1, timer=Timer())
+        heard: list[Message] = []
+        bus.subscribe(bus_checks.MARKET, heard.append, "listener")
+        bus.publish(bus_checks.MARKET, market(1.0))
+        assert bus.settle()
+        assert len(heard) == 1
+        figures = SystemFigures(url, tmp_path / "none", 1.0, Timer())
+        assert figures.read()["redis_connection_status"] == 1.0
+        figures.close()
+        bus.close()
+        with pytest.raises(BusError, match=r"(?i)no permissions"):
+            RedisBus(f"unix://{place}", SimClock(NOW), settings(), producer="other", epoch=1, timer=Timer())

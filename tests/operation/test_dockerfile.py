@@ -116,12 +116,15 @@ class Started:
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def healthy(self) -> bool:
-        words = self.image.words(self.stage, "HEALTHCHECK")
-        done = subprocess.run(
-            ["/usr/bin/env", *words], cwd=self.image.folder / "app", env=self.image.variables(self.stage),
-            capture_output=True, text=True, timeout=30, check=False,
+    def asked(self) -> subprocess.CompletedProcess[str]:
+        """The answer of HEALTHCHECK."""
+        return subprocess.run(
+            ["/usr/bin/env", *self.image.words(self.stage, "HEALTHCHECK")], cwd=self.image.folder / "app",
+            env=self.image.variables(self.stage), capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
+
+    def healthy(self) -> bool:
+        done = self.asked()
         if done.returncode != 0:
             assert done.returncode == 3, done.stderr
             return False
@@ -133,7 +136,7 @@ class Started:
         while not self.healthy():
             assert self.popen.poll() is None, self.popen.stderr.read() if self.popen.stderr else ""
             assert timer.seconds() < deadline
-            nap.wait(0.2)
+            nap.wait(1.0)  # each question is a process
 
     def stop(self) -> tuple[int, str, str]:
         self.popen.send_signal(getattr(signal, self.stage.of("STOPSIGNAL")[0].words))
@@ -178,6 +181,7 @@ def carried(tmp_path: Path) -> Iterator[Carried]:
     return image  # type: ignore[return-value]
 
 
+@pytest.mark.timeout(900)
 def test_its_lines_build_it_and_it_lives(carried: Carried) -> None:
     assert (carried.folder / "state").stat().st_mode & 0o777 == 0o700
     assert not list((carried.folder / "app" / "src").rglob("*.key"))

@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 import pytest
 import typer
 import yaml
+from PIL import Image
 
-from scripts import references
+from scripts import pictures, references
 from src.main import app
 from tests.commands.cli import FEW, SECONDS, Process, command, environment, write_planted
 from tests.worlds import ROOT
@@ -87,6 +88,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(place), target
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda path: path.stem)
+def test_files_that_are_named_exist(page: Path) -> None:
+    named = re.findall(r"`((?:src|tests|scripts|config|docs|dashboard)/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_every_page_is_in_the_navigation() -> None:
     own = {str(path.relative_to(DOCS)) for path in PAGES if path.parent.name != "adr" or path.name == "index.md"}
     assert own - set(named(SITE["nav"])) == set()
@@ -127,6 +134,22 @@ def test_images_are_drawn_without_anything_from_elsewhere(image: Path) -> None:
     root = ElementTree.fromstring(image.read_text(encoding="utf-8"))
     assert root.find("{http://www.w3.org/2000/svg}title") is not None
     assert not re.search(r"href=|<script|url\(http", image.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("image", sorted((DOCS / "images").glob("*.png")), ids=lambda path: path.name)
+def test_pictures_are_small_and_shown(image: Path) -> None:
+    """Taken over from the browser's tests by `scripts/pictures.py`; light and dark ones."""
+    assert image.stat().st_size < 150_000
+    with Image.open(image) as picture:
+        assert picture.format == "PNG"
+        assert picture.width == 1000
+    assert f"](images/{image.name})" in (DOCS / "start.md").read_text(encoding="utf-8")
+    assert image.stem.removeprefix("monitor-") in pictures.CHOSEN
+
+
+def test_there_are_pictures_in_light_and_in_dark() -> None:
+    assert {name.rpartition("-")[2] for name in pictures.CHOSEN} == {"light", "dark"}
+    assert all((DOCS / "images" / f"monitor-{name}.png").is_file() for name in pictures.CHOSEN)
 
 
 @pytest.mark.parametrize(
