@@ -9,9 +9,11 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from ..connectors.state_folder import StateFolder
+from ..connectors.tick_sender import TickSender
+from ..connectors.tick_stream import TickWriter
 from ..core.clock import iso
 from ..core.config import Settings
-from ..core.errors import InvariantError
+from ..core.errors import InvariantError, UsageError
 from ..core.intake import LAST_MS
 from ..core.outbound import SendGuard
 from ..core.ports import Ledger
@@ -116,12 +118,17 @@ def on_exchange(
     seed: int,
     verdict: Path | None,
     stack: ExitStack,
+    bus_url: str,
 ) -> AtExchange | None:
     """None for every other feed. With a `verdict` real money moves: the key is asked about at once."""
     feed = source.exchange
     if feed is None:
         return None
     feed.attach(ledger, folder.ledger_path)
+    if settings.kraken.tick_stream is not None:
+        sender = _durable_ticks(settings, feed, bus_url)
+        stack.callback(sender.close)
+        feed.tap = sender.take
     stack.callback(feed.close)
     if verdict is None:
         return AtExchange(feed, None)
@@ -131,3 +138,12 @@ def on_exchange(
     stack.callback(trading.close)
     trading.open()
     return AtExchange(feed, trading)
+
+
+def _durable_ticks(settings: Settings, feed: ExchangeFeed, bus_url: str) -> TickSender:
+    """Sends every trade that is heard to a stream of the bus's server; UsageError for a bus that has none."""
+    name, most = settings.kraken.tick_stream or "", settings.kraken.streams.ticks
+    if not bus_url:
+        raise UsageError(f"kraken.tick_stream {name}: --bus local has no streams; take --bus embedded or redis://...")
+    writer = TickWriter(bus_url, name, feed.clock.now_ms(), most, settings.bus.connect_timeout_seconds)
+    return TickSender(writer, most, settings.kraken.streams.connection.check_seconds, feed.timer, common.say)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..connectors.config_files import Loaded, load
+from ..core.clock import iso
 from ..core.config import Settings
 from ..core.errors import MycelialError, UsageError
 
@@ -76,6 +77,12 @@ def answer(told: Any, path: Path, json: bool, show: Callable[[Any], None]) -> No
     else:
         show(told)
         say(f"written to {path}")
+
+
+def dated(struct: msgspec.Struct, *times: str) -> dict[str, Any]:
+    """The fields of `struct`, those named `times` (UTC ms or None) as ISO-8601: what --json promises of times."""
+    fields: dict[str, Any] = msgspec.to_builtins(struct)
+    return fields | {name: None if fields[name] is None else iso(fields[name]) for name in times}
 
 
 def out_json(value: Any) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 import msgspec
 
 from ..connectors import bar_store
+from ..connectors.data_folder import DataListing
 from ..connectors.data_folder import import_data as import_files
 from ..connectors.data_folder import list_data as listing_of
 from ..core.clock import iso
 from ..core.errors import UsageError
 from . import common
 from .research import need
+
+_TIMES = ("first", "last", "longest_gap_at", "largest_jump_at")
 
 
 def inspect(folder: Path | None, quality: bool, query: str | None, json: bool) -> None:
@@ -34,7 +37,7 @@ def _quality(folder: Path, json: bool) -> None:
     with bar_store.opened(duckdb, folder) as bars:
         found = bar_store.quality(duckdb, bars)
     if json:
-        common.out_json({"folder": str(folder), "bars": [_dated(one) for one in found]})
+        common.out_json({"folder": str(folder), "bars": [common.dated(one, *_TIMES) for one in found]})
         return
     for one in found:
         jump = "" if one.largest_jump_ratio is None else f"largest jump {one.largest_jump_ratio:.1%}"
@@ -48,12 +51,6 @@ def _quality(folder: Path, json: bool) -> None:
 
 def _on(at: int | None) -> str:
     return "" if at is None else f" on {iso(at)[:16]}"
-
-
-def _dated(one: bar_store.Quality) -> dict[str, object]:
-    times = ("first", "last", "longest_gap_at", "largest_jump_at")
-    fields: dict[str, Any] = msgspec.to_builtins(one)
-    return fields | {name: None if fields[name] is None else iso(fields[name]) for name in times}
 
 
 def _query(folder: Path, query: str, json: bool) -> None:
@@ -79,7 +76,7 @@ def list_data(folder: Path | None, json: bool) -> None:
     """Print every file with its range, gaps and hash; files that are not understood are named."""
     listing = listing_of(common.data_folder(folder))
     if json:
-        common.out_json(msgspec.to_builtins(listing))
+        common.out_json(_listing(listing))
         return
     for bars in listing.bars:
         if bars.problem:
@@ -99,13 +96,23 @@ def list_data(folder: Path | None, json: bool) -> None:
         common.out(f"not understood {unknown.path}: {unknown.reason}")
 
 
+def _listing(listing: DataListing) -> dict[str, Any]:
+    return {
+        "folder": listing.folder,
+        "bars": [common.dated(one, "first", "last") for one in listing.bars],
+        "observations": [common.dated(one, "first_known", "last_known") for one in listing.observations],
+        "unknown": msgspec.to_builtins(listing.unknown),
+    }
+
+
 def import_data(
     source: Path, venue: str, timeframe: str | None, pair: str | None, folder: Path | None, json: bool
 ) -> None:
     """Bring a file, or a folder of them, into the data folder and say what was new."""
     done = import_files(source, common.data_folder(folder), venue, timeframe, pair)
     if json:
-        common.out_json(msgspec.to_builtins(done))
+        imported = [common.dated(one, "first", "last") for one in done.imported]
+        common.out_json({"imported": imported, "unknown": msgspec.to_builtins(done.unknown)})
         return
     for one in done.imported:
         common.out(

@@ -38,7 +38,8 @@ def run(
     if sources or settings.run.mode == LIVE:
         checks += ask_kraken(settings)
     if json:
-        common.out_json(msgspec.to_builtins(checks))
+        ok = all(one.status != "fail" for one in checks)
+        common.out_json({"ok": ok, "checks": msgspec.to_builtins(checks)})
     else:
         for one in checks:
             common.out(f"{one.status:4}  {one.name:16} {one.detail}" + (f"  -> {one.remedy}" if one.remedy else ""))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import msgspec
+from tempfile import TemporaryFile
 
 from ..connectors.kraken.build import public_rest
 from ..connectors.kraken.download import Downloader
@@ -31,7 +30,7 @@ def run(
     names = [name.strip() for name in timeframes.split(",")]
     if not all(names):
         raise UsageError(f"--timeframes {timeframes!r}: an empty one; write 1h,5m")
-    data_dir = common.data_folder(folder)
+    data_dir = _writable(common.data_folder(folder))
     rest = public_rest(settings, Timer())
     try:
         downloader = Downloader(rest, settings, data_dir, Timer(), common.say)
@@ -39,7 +38,7 @@ def run(
     finally:
         rest.close()
     if json:
-        common.out_json(msgspec.to_builtins(done))
+        common.out_json({"files": [common.dated(one, "first", "last") for one in done]})
         return
     for one in done:
         common.out(
@@ -48,3 +47,13 @@ def run(
             f"{one.trades:,} trades ({one.missing_trades:,} numbers missing); "
             f"{one.checked} candles of {one.checked_timeframe} agree; {one.path} {one.sha256[:12]}"
         )
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, made where it is missing; UsageError where nothing can be written: better now than hours later."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UsageError(f"{folder}: no data can be written there ({error.strerror}); name another by --data") from None

@@ -28,7 +28,7 @@ from ..core.moats import FAILED
 from ..core.ports import Clock, Ledger
 from ..core.randomness import generator_for
 from ..core.timeframes import timeframe_ms
-from ..core.types import Pair, Slice
+from ..core.types import Pair, Slice, Tick
 from . import common
 from .options import ProcessOptions
 
@@ -63,7 +63,7 @@ class ExchangeFeed:
 
     `closing` ends the iteration. Without an answer at the first start it raises a SourceError, unless it is `patient`
     or has been live before: then it says so and tries on. `meanwhile` is called between slices, on the thread that
-    iterates, also while nobody answers; where it says True a slice without bars comes at once.
+    iterates, also while nobody answers; where it says True a slice without bars comes at once. `tap` gets every trade.
     """
 
     simulated = False
@@ -84,6 +84,7 @@ class ExchangeFeed:
         self.patient = False
         self.meanwhile: Callable[[], bool] = lambda: False
         self.market: KrakenFeed | None = None
+        self.tap: Callable[[Tick], None] | None = None
         self.trouble = "not asked yet"
         self.clock, self.timer = clock or WallClock(), timer or Timer()
         self.budget = ConnectionBudget(settings.kraken.streams.connection)
@@ -188,6 +189,7 @@ class ExchangeFeed:
             self.pairs, self.interval_ms, history_ms, settings, self.clock, self.ports(), self.closing
         )  # fmt: skip
         feed.since, feed.meanwhile = self._newest, self.meanwhile
+        feed.public.market.tap = self.tap
         self._tell_gap(feed.history_ends)
         self.market = feed
         try:

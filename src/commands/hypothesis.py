@@ -52,7 +52,7 @@ class HypothesisOptions(msgspec.Struct, frozen=True):
 def run(options: HypothesisOptions) -> None:
     """Test the claim and print what is left of it; without one, which claims are shipped."""
     if options.claim is None:
-        common.out_json(claim_names()) if options.json else common.out("\n".join(claim_names()))
+        common.out_json({"claims": claim_names()}) if options.json else common.out("\n".join(claim_names()))
         return
     outcome = answer(options.claim, options)
     if options.json:

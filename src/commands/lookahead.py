@@ -38,7 +38,8 @@ def analyse(options: EvidenceOptions, cuts: int | None) -> None:
     feed = _newest(options, settings, how.cut_intervals)
     found = looked(feed, settings, options.seed, cuts or how.cuts)
     if options.json:
-        common.out_json({"timerange": _range(feed), **plain(found)})
+        culprits = [common.dated(one, "at", "cut") for one in found.culprits]
+        common.out_json({"timerange": _range(feed), **plain(found), "culprits": culprits})
     else:
         if found.culprits:
             report.terminal(sys.stdout).print(tables.culprits_table(found))

@@ -28,6 +28,8 @@ def change(policy: str, state: str | None, reason: str | None, folder: Path | No
     """Ask the running process to give a policy another state; it is written down before it is answered."""
     if state is None:
         raise UsageError(f"policies {policy}: write off, shadow or on after it")
+    if state == "on" and not (reason or "").strip():
+        raise UsageError(f"policies {policy} on: say why, for it will act: --reason 'its shadow earned more'")
     control.ask(folder, "policy", json, policy=policy, to=state, reason=reason)
 
 

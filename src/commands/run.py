@@ -104,7 +104,11 @@ class _Session:
             "seed": options.seed,
         }
         self._run_id = new_run_id()
-        sink = SqliteSink(folder.ledger_path, settings.ledger, mode=folder.mode, ledger_id=self._run_id)
+        if folder.unclean:
+            common.say("the process before was not stopped but ended: every page of its ledger is looked at")
+        sink = SqliteSink(
+            folder.ledger_path, settings.ledger, mode=folder.mode, ledger_id=self._run_id, thorough=folder.unclean
+        )  # fmt: skip
         self._ledger = Writer(sink, settings.ledger, self._timer)
         stack.callback(self._ledger.close)
         given = given_row(options, settings, source.name, source.pairs, source.interval_ms, folder.mode)
@@ -116,7 +120,9 @@ class _Session:
         self._bus_url = bus.url
         simulation = source.name == "simulated"
         plan = Plan(source.pairs, source.interval_ms, options.seed, simulation=simulation, mode=folder.mode)
-        self._exchange = on_exchange(settings, source, folder, self._ledger, options.seed, verdict, stack)
+        self._exchange = on_exchange(
+            settings, source, folder, self._ledger, options.seed, verdict, stack, bus.url
+        )  # fmt: skip
         way = None if self._exchange is None else self._exchange.path
         self._house = build(settings, plan, clock, bus.bus, self._ledger, timer=self._timer, way=way)
         if self._exchange is not None:

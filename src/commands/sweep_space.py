@@ -98,6 +98,9 @@ def _refuse_unknown(leaf: str) -> None:
     inside = [other for other in declared() if other.startswith(f"{leaf}.")]
     if inside:
         raise UsageError(f"--grid {leaf}: names a section, name one of its settings: {', '.join(inside)}")
+    around = [other for other in declared() if leaf.startswith(f"{other}.")]
+    if around:
+        raise UsageError(f"--grid {leaf}: {around[0]} is one setting, give it whole, in brackets")
     close = difflib.get_close_matches(leaf[:80], list(declared()), n=1)
     raise UsageError(f"--grid {leaf}: unknown setting" + (f', did you mean "{close[0]}"?' if close else ""))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 
-from ..connectors.ledger_verify import verify
+from ..connectors.ledger_anchor import anchors_of
 from ..core import records
 from ..core.config import Settings
 from ..core.engine import Report
@@ -21,6 +22,7 @@ from ..services.supervisor.live import LiveBroker, Phase
 from ..wiring import House, namespace
 from ..wiring_live import account_of, live_broker
 from . import common
+from .auditing import Audit, sound
 from .exchange_feed import ExchangeFeed
 
 STEPS = (
@@ -47,11 +49,13 @@ class Trading:
         self._house: House | None = None
         self._switch: KillSwitch | None = None
         self._broker: LiveBroker | None = None
+        self._audit: Audit | None = None
         self.runner: Runner | None = None
         feed.patient = True
         self._say(1, str(folder))
         self._say(2, str(verdict))
-        self._say(3, _sound(path))
+        self._path, self._anchors = path, anchors_of(path, settings.ledger.anchor_folder)
+        self._say(3, sound(path, self._anchors, feed.clock.now_ms()))
         statuses = lambda: () if feed.market is None else feed.market.public.statuses()  # noqa: E731
         self._parts = account_of(settings, folder, path, feed.clock, feed.ports(), statuses)
 
@@ -71,6 +75,8 @@ class Trading:
         self._broker = live_broker(
             self._settings, self._parts, self._ledger, name, gate, watch, common.say, self._changed
         )  # fmt: skip
+        looked_at = (self._path, self._anchors, self._broker, self._feed.clock, self._feed.timer)
+        self._audit = Audit(self._settings, *looked_at)
         return self._broker
 
     @property
@@ -112,6 +118,8 @@ class Trading:
         """Between slices; whether one should come now."""
         broker = self.broker
         broker.wake()
+        if self._audit is not None:
+            self._audit.beat()
         return broker.beat()
 
     def after(self, report: Report) -> None:
@@ -124,8 +132,25 @@ class Trading:
         self.broker.release()
 
     def close(self) -> None:
-        """Leave the exchange; what rests there goes on resting."""
-        self._parts.account.close()
+        """Leave the exchange once nothing is under way there; what rests there goes on resting, and is told."""
+        try:
+            if self._broker is not None and self._broker.phase in (Phase.ASKING, Phase.TRADING):
+                self._settle(self._broker)
+        finally:
+            if self._audit is not None:
+                self._audit.close()
+            self._parts.account.close()
+
+    def _settle(self, broker: LiveBroker) -> None:
+        """Nothing is begun any more but what protects; what was begun gets its time to come to an end."""
+        timer, never = self._feed.timer, Event()
+        broker.ending, ends_s = True, timer.seconds() + self._settings.execution.settle_seconds
+        broker.beat()
+        while not broker.at_rest and timer.seconds() < ends_s:
+            timer.wait(never, self._settings.kraken.streams.connection.check_seconds)
+            broker.beat()
+        for line in broker.left():
+            common.say(f"left at the exchange: {line}")
 
     # --- telling -------------------------------------------------------------------------------------------------
 
@@ -163,18 +188,15 @@ class Trading:
             f"MODE LIVE: REAL MONEY. Account kraken, key ...{self._parts.account.tail}",
             f"cash of the books {records.plain(desk.portfolio.cash)}, at the exchange {there}",
             f"open positions: {held or 'none'}; open orders: {waiting}",
+            *self._dead_man(),
             f"at most {records.plain(most.quantize(Decimal('0.01')))} may be lost a day, then nothing more is bought",
             "limits: " + ", ".join(f"{name} {row['limit']}" for name, row in limits.items()),
             "=" * _WIDE,
         ]
 
+    def _dead_man(self) -> list[str]:
+        seconds = self._settings.kraken.dead_man_seconds
+        return [] if seconds is None else [f"silent for {seconds} s: the exchange cancels ALL orders, stops as well"]
+
 
 _WIDE = 78
-
-
-def _sound(path: Path) -> str:
-    """That a ledger is what it was when it was written; InvariantError where not."""
-    found = verify(path)
-    if not found.ok:
-        raise InvariantError(f"{path}: {found.problems[0] if found.problems else 'broken'}; nothing is traded on it")
-    return f"{found.rows} rows"

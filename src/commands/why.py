@@ -40,6 +40,9 @@ def _order_page(found: dict[str, Any]) -> Iterator[str]:
         expected = f"edge {intent['edge']:g} over {intent['horizon']} bars, score {intent['score']:g}"
         yield f"intent: {intent['side']}, {expected}"
     yield from _exit_lines(found.get("exit"), found.get("command"))
+    for stop in found.get("stops", ()):
+        told = f"{stop['amount']} at {stop['trigger']}, {stop['state'] or 'on its way'}"
+        yield f"protected from {stop['at']} by {stop['order']}: {told}"
     yield from _baseline_lines(found.get("baseline"))
     yield from _swarm_lines(found.get("swarm"))
     if "replay" in found:

@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 
 from ..core.config import LedgerSettings
-from ..core.errors import InvariantError, NotFound, UsageError
+from ..core.errors import InvariantError, UsageError
 from .durable import sync
+from .ledger_anchor import Anchor, anchors_of
+from .ledger_chain import no_ledger
 from .ledger_file import engine_of, explain, inspect, open_engine, schema_of
 from .ledger_schema import SCHEMA
 from .ledger_verify import VerifyReport, read_uri, verify
@@ -78,7 +80,16 @@ def restore(backup: Path, folder: Path, stamp: str, settings: LedgerSettings) ->
         report = _copied(backup, draft)
         aside = _set_aside(state.ledger_path, stamp)
         draft.replace(state.ledger_path)
+        _note_again(state.ledger_path, report, settings)
         return Restored(str(state.ledger_path), report.rows, report.head, aside)
+
+
+def _note_again(ledger: Path, report: VerifyReport, settings: LedgerSettings) -> None:
+    """Whoever puts an older copy in its place means to go on from there: its head is what has to be found now."""
+    anchors = anchors_of(ledger, settings.anchor_folder)
+    before = anchors.last()
+    if before is not None and before.head != report.head:
+        anchors.note(Anchor(before.at, report.rows, report.head))
 
 
 def migrate(folder: Path, stamp: str, settings: LedgerSettings) -> Migrated:
@@ -99,7 +110,7 @@ def migrate(folder: Path, stamp: str, settings: LedgerSettings) -> Migrated:
 
 def _there(path: Path) -> Path:
     if not path.is_file():
-        raise NotFound(f"{path}: there is no such ledger")
+        raise no_ledger(path)
     return path
 
 

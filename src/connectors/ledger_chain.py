@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..core import canonical
+from ..core.errors import NotFound
 from ..core.ports import Row
 
 FORMAT = "mycelial-ledger"
@@ -65,17 +67,18 @@ def stored_hash(prev: Any, seq: Any, at: Any, kind: Any, key: Any, body: Any) ->
 
 def text_of(row: Row, row_bytes: int) -> str:
     """The body as text; Refused when the row has no place in a journal."""
-    if type(row.at) is not int or not -INT64 <= row.at < INT64:
-        raise Refused(f"`at` is not a 64-bit integer: {row.at!r}")
-    if type(row.body) is not bytes:
-        raise Refused(f"the body is not bytes but {type(row.body).__name__}")
-    if len(row.body) > row_bytes:
-        raise Refused(f"the body has {len(row.body)} bytes, at most {row_bytes} are allowed")
-    if not (isinstance(row.kind, str) and isinstance(row.key, str) and row.kind and row.key):
+    at, kind, key, body = row.at, row.kind, row.key, row.body
+    if type(at) is not int or not -INT64 <= at < INT64:
+        raise Refused(f"`at` is not a 64-bit integer: {at!r}")
+    if type(body) is not bytes:
+        raise Refused(f"the body is not bytes but {type(body).__name__}")
+    if len(body) > row_bytes:
+        raise Refused(f"the body has {len(body)} bytes, at most {row_bytes} are allowed")
+    if not (isinstance(kind, str) and isinstance(key, str) and kind and key):
         raise Refused("kind and key must be text and not empty")
     try:
-        _syntax.decode(row.body)
-        return row.body.decode()
+        _syntax.decode(body)
+        return body.decode()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(f"the body is not JSON: {error}") from error
 
@@ -98,12 +101,13 @@ def chain(rows: Sequence[Row], seq: int, prev: bytes, row_bytes: int) -> list[Ch
     chained: list[Chained] = []
     for row in rows:
         text = text_of(row, row_bytes)
+        at, kind, key = row.at, row.kind, row.key
         seq += 1
         try:
-            own = row_hash(prev, seq, row.at, row.kind, row.key, row.body)
+            own = row_hash(prev, seq, at, kind, key, row.body)
         except UnicodeEncodeError as error:
             raise _unwritable(error) from error
-        chained.append((seq, row.at, row.kind, row.key, text, prev, own))
+        chained.append((seq, at, kind, key, text, prev, own))
         prev = own
     return chained
 
@@ -132,3 +136,11 @@ def printable(text: object) -> str:
 def conflict(key: str) -> str:
     """Why a second row of one key is refused."""
     return f"the key {printable(key)!r} is taken by a row with another body"
+
+
+def no_ledger(path: Path) -> NotFound:
+    """The error for a ledger that is not there, and where it could be."""
+    return NotFound(
+        f"{path}: there is no such ledger; a run keeps its own in its --state folder (state/paper without one), "
+        "a backtest in the folder that it printed"
+    )

@@ -22,6 +22,8 @@ from .ledger_verify import read_uri
 MAGIC = b"SQLite format 3\x00"
 WAL_BYTES = 64 * 1024 * 1024
 """A write-ahead log that a long reader made longer is cut to this once he is gone; part of no result."""
+CACHE_KIB = 64 * 1024
+"""What a writer may keep of the file in memory: keys come in any order, so that all of a long index is in use."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 _RESTORE = "restore a backup, or move the file away to start a new ledger"
 _REMEDIES = {
@@ -78,21 +80,25 @@ def _prepare(connection: sqlite3.Connection, write: bool) -> None:
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     level = connection.execute("PRAGMA synchronous").fetchone()[0]
     if (mode, level) != ("wal", 2):
         connection.close()
         raise LedgerError(f"journal_mode={mode}, synchronous={level}: a ledger needs WAL and FULL; use a local disk")
 
 
-def open_engine(path: Path, settings: LedgerSettings, mode: str, ledger_id: str) -> sa.Engine:
+def open_engine(
+    path: Path, settings: LedgerSettings, mode: str, ledger_id: str, *, thorough: bool = False
+) -> sa.Engine:
     """The writing engine of a sound ledger of this mode, made or brought to this schema if need be.
 
-    LedgerError names the file and the remedy, and leaves the file as it was.
+    `thorough`: look at every page and index of it first, as after a stop that was none. LedgerError names the file and
+    the remedy, and leaves the file as it was.
     """
     try:
         if not path.exists():
             _create(path, settings, mode, ledger_id)
-        inspect(path, settings, mode)
+        inspect(path, settings, mode, thorough=thorough)
         engine = engine_of(path, settings, write=True)
         with engine.begin() as connection:
             migrate(connection)
@@ -166,15 +172,19 @@ def schema_of(connection: sa.Connection) -> int:
     return int(version) if version is not None and str(version).isdigit() else 0
 
 
-def inspect(path: Path, settings: LedgerSettings, mode: str | None = None) -> Header:
-    """What the file says of itself; LedgerError unless it is a sound ledger (of `mode`, if given). Writes nothing."""
+def inspect(path: Path, settings: LedgerSettings, mode: str | None = None, *, thorough: bool = False) -> Header:
+    """What the file says of itself; LedgerError unless it is a sound ledger (of `mode`, if given). Writes nothing.
+
+    A quick look finds broken pages, a `thorough` one indexes that disagree with their tables, too.
+    """
+    look = "integrity_check" if thorough else "quick_check"
     _refuse_not_a_file(path)
     try:
         with engine_of(path, settings, write=False).connect() as connection:
             header = _header(connection, path)
             if mode is not None and header.mode != mode:
                 raise LedgerError(f"{path}: a {header.mode} ledger cannot be used for {mode}; use another --state")
-            found = [str(line) for (line,) in connection.exec_driver_sql("PRAGMA quick_check")]
+            found = [str(line) for (line,) in connection.exec_driver_sql(f"PRAGMA {look}")]
             if found != ["ok"]:
                 raise LedgerError(f"{path}: it is damaged ({found[0]}); {_RESTORE}")
             check_tail(connection, path, settings.group_rows)

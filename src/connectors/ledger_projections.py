@@ -162,7 +162,10 @@ class Projection:
             fields = msgspec.structs.astuple(self._parse(body))
         except (msgspec.ValidationError, ArithmeticError) as error:
             raise Refused(f"the body does not fit the table {self.table}: {error}") from error
-        cells = tuple(_cell(value, is_id) for value, is_id in zip(fields, self._ids, strict=True))
+        cells = [
+            value if value is None or type(value) is str else _cell(value, is_id)
+            for value, is_id in zip(fields, self._ids, strict=True)
+        ]
         return (*cells, seq, at) if self._stamped else (*cells, seq)
 
     def _parse(self, body: str) -> msgspec.Struct:
@@ -182,7 +185,10 @@ def _insert(table: str, columns: tuple[str, ...], key: str, upsert: bool) -> str
 
 
 def _cell(value: Any, is_id: bool) -> Any:
-    if isinstance(value, Decimal):
+    if type(value) is Decimal:
+        text = str(value)
+        if len(text) <= MOST_DIGITS and "E" not in text and value.is_finite():
+            return text  # what `format` makes of it, in a third of the time
         if not value.is_finite() or abs(value.adjusted()) > MOST_DIGITS:
             raise Refused(f"not an amount that can be written in {MOST_DIGITS} digits: {value}")
         return format(value, "f")

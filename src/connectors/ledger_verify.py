@@ -14,9 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from ..core.errors import LedgerError, NotFound
+from ..core.errors import LedgerError
 from ..core.types import MONEY_STEP, Stream
-from .ledger_chain import Chained, Refused, genesis, stored_hash
+from .ledger_chain import Chained, Refused, genesis, no_ledger, stored_hash
 from .ledger_projections import PROJECTIONS, FillBody, project
 
 PAGE = 1000
@@ -68,7 +68,7 @@ def verify(path: Path | str, expected_head: str | None = None) -> VerifyReport:
     """
     path = Path(path)
     if not _is_file(path):
-        raise NotFound(f"{path}: there is no such ledger")
+        raise no_ledger(path)
     findings = _Findings()
     chain = _ChainCheck(findings, expected_head)
     try:

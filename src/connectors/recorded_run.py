@@ -9,11 +9,12 @@ import msgspec
 
 from ..core import inputs
 from ..core.config import LedgerSettings
-from ..core.errors import InvariantError, LedgerError, NotFound, UsageError
+from ..core.errors import InvariantError, LedgerError, UsageError
 from ..core.inputs import DIGITS, Given, Seen
 from ..core.messages import AnyMessage
 from ..core.ports import Foreign
 from ..core.types import Command
+from .ledger_chain import no_ledger
 from .sqlite_ledger import LedgerReader, StoredRow, header
 
 BUS_DOWN = b'"kind":"bus_down"'
@@ -59,7 +60,7 @@ def read_run(path: Path, settings: LedgerSettings) -> RecordedRun:
     InvariantError when it is no sound ledger.
     """
     if not path.is_file():
-        raise NotFound(f"{path}: there is no such ledger")
+        raise no_ledger(path)
     try:
         header(path, settings)
         reader = LedgerReader(path, settings)

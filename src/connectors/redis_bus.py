@@ -70,6 +70,10 @@ class RedisBus(FanOut):
 
     # --- phases --------------------------------------------------------------------------------------------------
 
+    def quiet(self) -> bool:
+        """Never: the server is looked at, and come back to, in `settle`."""
+        return False
+
     def settle(self) -> bool:
         """As LocalBus; within `settle_timeout_seconds` whatever the server does, plus what the handlers take."""
         self._whole = True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import chain as chain_values
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import sqlalchemy as sa
 from ..core.config import LedgerSettings
 from ..core.errors import LedgerError, NotFound
 from ..core.ports import Row
-from .ledger_chain import Chained, Header, Refused, chain, conflict, dead_letter
+from .ledger_chain import Chained, Header, Refused, chain, conflict, dead_letter, no_ledger
 from .ledger_file import check_tail, empty_log, engine_of, explain, inspect, is_busy, open_engine
 from .ledger_projections import PROJECTIONS, project
 from .ledger_schema import CHECKPOINTS, JOURNAL, METADATA
@@ -23,6 +25,8 @@ _INSERT = "INSERT INTO journal (seq, at, kind, key, body, prev, hash) VALUES (?,
 _MOVE_HEAD = "UPDATE head SET seq = ?, hash = ?"
 _UNFIT = (sa.exc.IntegrityError, OverflowError, UnicodeEncodeError)
 """What SQLite and its driver raise for values, as opposed to files."""
+_ROWS = 256
+"""Rows of one statement: of the widest table far fewer values than SQLite takes (32,766)."""
 _SLOTS = ("a", "b")
 """Names of the two checkpoints that are kept."""
 
@@ -46,13 +50,15 @@ class SqliteSink:
     """The sink of the writer queue. Owned by one thread at a time; opening may happen in another one.
 
     `mode` (advise, paper, live, backtest) is stamped into a new file and must fit that of an old one. Raises
-    LedgerError for a file that is damaged, foreign, newer, locked or cannot be written.
+    LedgerError for a file that is damaged, foreign, newer, locked or cannot be written. `thorough`: see `inspect`.
     """
 
-    def __init__(self, path: Path, settings: LedgerSettings, *, mode: str, ledger_id: str) -> None:
+    def __init__(
+        self, path: Path, settings: LedgerSettings, *, mode: str, ledger_id: str, thorough: bool = False
+    ) -> None:
         self.path = path
         self._settings = settings
-        self._engine = open_engine(path, settings, mode, ledger_id)
+        self._engine = open_engine(path, settings, mode, ledger_id, thorough=thorough)
         self._connection: sa.Connection | None = None
         self._doubtful = False
 
@@ -118,9 +124,10 @@ class SqliteSink:
         with connection.begin():
             seq, prev = _head(connection)
             chained = chain(rows, seq, prev, self._settings.row_bytes)
-            connection.exec_driver_sql(_INSERT, chained)
-            project(chained, connection.exec_driver_sql)
-            connection.exec_driver_sql(_MOVE_HEAD, (chained[-1][0], chained[-1][6]))
+            run = connection.exec_driver_sql
+            run_rows(run, _INSERT, chained)
+            project(chained, lambda sql, parameters: run_rows(run, sql, parameters))
+            run(_MOVE_HEAD, (chained[-1][0], chained[-1][6]))
 
     def _write_singly(self, connection: sa.Connection, rows: Sequence[Row]) -> dict[int, str]:
         """The careful way, row by row in one transaction, so that one bad row does not sink the others."""
@@ -152,6 +159,27 @@ class SqliteSink:
             raise Refused(f"the row does not fit the ones before it or the tables: {cause}") from error
 
 
+def run_rows(run: Callable[[str, Any], Any], sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """`sql`, an INSERT of one row, for all rows: a statement for each `_ROWS` of them, then one by one.
+
+    Each statement gives up the interpreter once, whatever it writes: row by row whoever computes in another thread
+    would keep this one waiting at every row.
+    """
+    whole = len(rows) // _ROWS * _ROWS
+    if whole:
+        many = _many(sql, len(rows[0]))
+        for start in range(0, whole, _ROWS):
+            run(many, tuple(chain_values.from_iterable(rows[start : start + _ROWS])))
+    if whole < len(rows):
+        run(sql, rows[whole:])
+
+
+@cache
+def _many(sql: str, width: int) -> str:
+    marks = f"({','.join('?' * width)})"
+    return sql.replace(marks, ",".join([marks] * _ROWS), 1)
+
+
 def _head(connection: sa.Connection) -> tuple[int, bytes]:
     seq, own = connection.exec_driver_sql("SELECT seq, hash FROM head").one()
     return seq, own
@@ -173,7 +201,7 @@ class LedgerReader:
 
     def __init__(self, path: Path, settings: LedgerSettings) -> None:
         if not path.is_file():
-            raise NotFound(f"{path}: there is no such ledger")
+            raise no_ledger(path)
         self.path = path
         self._page = settings.group_rows
         self._engine = engine_of(path, settings, write=False)

@@ -52,9 +52,13 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class StateFolder:
-    """An open state folder: this process alone writes to it until `close`."""
+    """An open state folder: this process alone writes to it until `close`.
+
+    `unclean`: whoever had it before did not close it, but was killed or lost its power.
+    """
 
     def __init__(self, path: Path, mode: str, lock: int) -> None:
+        self.unclean = os.fstat(lock).st_size > 0  # whoever closes it takes its name out of the lock
         self.path = path
         self.mode = mode
         self.socket_path = path / SOCKET

@@ -9,13 +9,31 @@ import msgspec
 
 from ..core import traces
 from ..core.config import LedgerSettings
-from ..core.errors import InvariantError, LedgerError, NotFound
+from ..core.errors import InvariantError, LedgerError
 from ..core.story import Line, Silence, State, Story
 from ..core.traces import Reviewed, Rules, Told
 from ..core.types import Fill, Order, Stream, Trade
+from .ledger_chain import no_ledger
 from .sqlite_ledger import LedgerReader, StoredRow, header
 
-_KINDS = ("decisions", "order", "fill", "trade", *traces.KINDS)
+_KINDS = ("decisions", "order", "fill", "trade", "order_state", *traces.KINDS)
+
+
+class _Placed(msgspec.Struct, frozen=True):
+    """An order as the coordinator accepted it, its own stops included; whoever approved it is not asked for here."""
+
+    order: Order
+
+
+class _Accepted(msgspec.Struct, frozen=True, tag="Accepted"):
+    client_id: str
+    approved: _Placed
+
+
+class _Moved(msgspec.Struct, frozen=True, tag="Moved"):
+    at: int
+    client_id: str
+    after: str
 
 
 class _Lines(msgspec.Struct, frozen=True):
@@ -39,7 +57,7 @@ def read_story(path: Path, settings: LedgerSettings) -> Story:
     cannot be read.
     """
     if not path.is_file():
-        raise NotFound(f"{path}: there is no such ledger")
+        raise no_ledger(path)
     try:
         header(path, settings)
         reader = LedgerReader(path, settings)
@@ -59,6 +77,7 @@ def _story(path: Path, rows: dict[str, list[StoredRow]], last: int) -> Story:
         else:
             change = _decoded(path, row, _Change)
             states.append(State(change.id, change.pair, change.state, row.at))
+    _coordinated(path, rows["order_state"], orders, states)
     trades = [_decoded(path, row, Trade) for row in rows["trade"]]
     silences = [_decoded(path, row, Silence) for row in rows[traces.SILENCE]]
     reviews = [(row.seq, _decoded(path, row, Reviewed)) for row in rows[traces.REVIEW]]
@@ -78,6 +97,22 @@ def _story(path: Path, rows: dict[str, list[StoredRow]], last: int) -> Story:
         first=min((row.at for row in (*rows[traces.SILENCE][:1], *rows["decisions"][:1])), default=0),
         last=last,
     )
+
+
+def _coordinated(path: Path, rows: list[StoredRow], orders: dict[str, Order], states: list[State]) -> None:
+    """Add the orders that the coordinator placed by itself, the stops behind a position, and what became of them."""
+    own: dict[str, Order] = {}
+    for row in rows:
+        if b'"Accepted"' in row.body:
+            accepted = _decoded(path, row, _Accepted)
+            order = accepted.approved.order
+            if str(order.id) not in orders:
+                orders[str(order.id)] = own[accepted.client_id] = order
+        elif own and b'"Moved"' in row.body:
+            moved = _decoded(path, row, _Moved)
+            if moved.client_id in own:
+                order = own[moved.client_id]
+                states.append(State(str(order.id), str(order.pair), moved.after, moved.at))
 
 
 def _members(path: Path, rows: list[StoredRow]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class Exchange:
         self.prices = {"BTC/USD": Decimal(100), "AAPL": Decimal(50)}
         self.account_status = "ACTIVE"
         self.filling = True
+        self.cancelling = True
         self.asked: list[str] = []
         self.fault = ""
         self.fault_on = ""
@@ -147,6 +148,9 @@ class Exchange:
             return 200, row
         if row["status"] not in ("new", "partially_filled"):
             return 422, {"code": 42210000, "message": f'order is already in "{row["status"]}" state'}
+        if not self.cancelling:
+            row["status"] = "pending_cancel"
+            return 204, None
         row["status"], row["canceled_at"] = "canceled", iso(self.now)
         return 204, None
 
@@ -155,7 +159,7 @@ class Exchange:
         found = [
             row
             for row in self.orders.values()
-            if (row["status"] in ("new", "partially_filled")) is open_
+            if (row["status"] in ("new", "partially_filled", "pending_cancel")) is open_
             and from_iso(row["submitted_at"]) > from_iso(query["after"])
         ]
         return found[: int(query["limit"])]

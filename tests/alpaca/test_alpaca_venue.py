@@ -238,6 +238,30 @@ def test_a_cancellation_of_nothing_is_not_answered(bench: Bench) -> None:
     assert bench.kind(NotAnswered).number == 5
 
 
+def test_x07_a_cancellation_that_has_not_taken_effect_is_not_answered(bench: Bench) -> None:
+    bench.exchange.cancelling = False
+    bench.venue.place(place(kind=OrderKind.LIMIT, limit="99"))
+    order_id = bench.kind(Acknowledged).venue_id
+    bench.venue.cancel(5, ClientId("a"), order_id, BTC)
+    assert bench.kind(NotAnswered).why == "not_closed"
+    assert bench.ask(6, Ask.OPEN_ORDERS).orders[0].state is OrderState.OPEN
+    bench.exchange.fill(order_id)
+    ended = bench.kind(Ended)
+    assert (ended.state, ended.filled) == (OrderState.FILLED, Decimal("0.5"))
+
+
+def test_x07_a_fill_that_becomes_visible_behind_a_newer_one_is_told(bench: Bench) -> None:
+    bench.venue.place(place(kind=OrderKind.LIMIT, limit="99"))
+    order_id = bench.kind(Acknowledged).venue_id
+    bench.exchange.now += 40_000
+    bench.exchange.fill(order_id, "0.1")
+    bench.kind(Executed, amount=Decimal("0.1"))
+    bench.exchange.now -= 30_000
+    bench.exchange.fill(order_id, "0.2")
+    bench.kind(Executed, amount=Decimal("0.2"))
+    assert [type(event) for event in bench.said].count(Executed) == 2
+
+
 def test_partial_fills_come_one_by_one_and_each_once(bench: Bench) -> None:
     bench.venue.place(place(kind=OrderKind.LIMIT, limit="99"))
     order_id = bench.kind(Acknowledged).venue_id

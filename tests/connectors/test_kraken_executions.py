@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
-from src.connectors.kraken.executions import Executions
+from src.connectors.kraken.executions import SNAPSHOT, Executions
 from src.connectors.kraken.private import Asking
 from src.connectors.kraken.said import Broken, ReportSaid, ReportsSaid
 from src.connectors.kraken.subscriptions import Subscriptions
@@ -64,8 +65,8 @@ class Told:
 
     def begin(self) -> None:
         self.say(sequence=1, snapshot=True)
-        self.work()
         assert self.executions.reconciled
+        assert self.executions.job() is None
 
 
 def new(order: str = "O-1", **fields: object) -> ReportSaid:
@@ -108,15 +109,15 @@ def test_later_reports_carry_only_what_changed() -> None:
 
 
 def test_an_execution_is_one_event_by_whatever_way_it_comes() -> None:
-    told = Told()
-    told.past = [past("T1"), past("T2", AT + 5)]
+    told = Told(known=("T0",))
+    told.past = [past("T0"), past("T1"), past("T2", AT + 5)]
     told.say(new(), trade("T1"), sequence=1, snapshot=True)
     events = told.work()
     assert [event.execution_id for event in events if isinstance(event, Executed)] == ["T2"]
     assert isinstance(events[-1], StatusChanged)
     assert events[-1].connected
     assert told.say(trade("T1"), trade("T2"), sequence=2) == []
-    assert told.executions.counts["repeated"] == 3
+    assert told.executions.counts["repeated"] == 4
 
 
 def test_what_the_ledger_knows_is_not_told_again() -> None:
@@ -221,7 +222,8 @@ def test_an_order_of_somebody_else_has_no_name_of_ours_and_ours_is_known_by_its_
 
 
 def test_a_gap_during_the_back_fill_is_not_covered_by_it() -> None:
-    told = Told()
+    told = Told(known=("T0",))
+    told.past = [past("T0")]
     told.say(sequence=1, snapshot=True)
     job = told.executions.job()
     assert job is not None
@@ -235,7 +237,8 @@ def test_a_gap_during_the_back_fill_is_not_covered_by_it() -> None:
 
 
 def test_what_was_asked_before_a_snapshot_does_not_reach_up_to_it() -> None:
-    told = Told()
+    told = Told(known=("T0",))
+    told.past = [past("T0")]
     told.say(sequence=1, snapshot=True)
     ask, job = told.history, told.executions.job()
     told.executions.take(ReportsSaid(False, 7, ()))
@@ -252,6 +255,82 @@ def test_what_was_asked_before_a_snapshot_does_not_reach_up_to_it() -> None:
     assert not told.executions.reconciled
     told.work()
     assert told.executions.reconciled
+
+
+def account_row(number: str, at: int = AT) -> ReportSaid:
+    """A fill as a snapshot tells it: with everything."""
+    return replace(trade(number, client="ours", symbol="BTC/USD", side="buy"), at=at)
+
+
+@pytest.mark.parametrize(
+    ("known", "rows", "reaches"),
+    [
+        ((), [], True),  # an account without any execution
+        ((), [("T1", AT - 9), ("T2", AT + 9)], True),  # fewer than a snapshot holds: there are no others
+        (("T1",), [("T1", AT), ("T2", AT + 9)], True),
+        (("T1",), [("T2", AT + 9)], False),  # what is known is not there: this is not all
+        (("T1",), [], False),
+        ((), [(f"T{n}", AT - 1 + n) for n in range(SNAPSHOT)], True),
+        ((), [(f"T{n}", AT + n) for n in range(SNAPSHOT)], False),  # there may have been more since then
+        (("T0",), [(f"T{n}", AT + n) for n in range(SNAPSHOT)], False),
+    ],
+)
+def test_a_snapshot_that_reaches_back_saves_the_question(
+    known: tuple[str, ...], rows: list[tuple[str, int]], reaches: bool
+) -> None:
+    told = Told(known=known)
+    told.say(*(account_row(*row) for row in rows), sequence=1, snapshot=True)
+    assert told.executions.reconciled is reaches
+    assert (told.executions.job() is None) is reaches
+
+
+def test_what_was_certain_before_a_gap_is_what_a_snapshot_has_to_reach() -> None:
+    told = Told()
+    told.begin()
+    told.say(account_row("T0", AT + 1), sequence=2)
+    told.say(account_row("T70", AT + 70), sequence=4)  # and what was between is lost
+    told.say(*(account_row(f"T{n}", AT + n) for n in range(21, 71)), sequence=1, snapshot=True)
+    assert not told.executions.reconciled, "the newest is in it, the lost one is not"
+    told.past = [past("T0", AT + 1), *(past(f"T{n}", AT + n) for n in range(2, 71))]
+    assert [one.execution_id for one in told.work() if isinstance(one, Executed)] == [f"T{n}" for n in range(2, 21)]
+    assert told.executions.reconciled
+    assert told.asked == [AT + 1 - 60_000]
+
+
+def test_executions_that_were_just_told_whole_are_answered_once_without_asking() -> None:
+    told = Told()
+    told.say(account_row("T1", AT - 9), account_row("T2", AT), sequence=1, snapshot=True)
+    told.say(account_row("T3", AT + 5), sequence=2)
+    found = told.executions.whole(AT)
+    assert found is not None
+    assert [one.execution_id for one in found] == ["T2", "T3"]
+    assert told.executions.whole(AT) is None, "whoever asks again asks the exchange"
+    told.say(account_row("T9", AT + 9), sequence=9)
+    told.say(sequence=1, snapshot=True)
+    assert told.executions.whole(AT) is None, "a gap, and a snapshot that does not reach back"
+    told.past = [past("T3", AT + 5), past("T4", AT + 6), past("T9", AT + 9)]
+    told.work()
+    assert told.executions.whole(told.asked[-1] - 1) is None, "from before what was asked for"
+    told.say(sequence=10)
+    told.say(account_row("T3", AT + 5), account_row("T9", AT + 9), sequence=1, snapshot=True)
+    found = told.executions.whole(0)
+    assert found is not None
+    assert [one.execution_id for one in found] == ["T3", "T9"]
+
+
+def test_for_a_while_after_an_order_left_the_exchange_is_asked() -> None:
+    """A snapshot may be from before its fill, and the fill not heard yet."""
+    told = Told()
+    told.begin()
+    told.executions.outdated()
+    assert told.executions.whole(AT) is None
+    told.say(sequence=1, snapshot=True)
+    assert told.executions.whole(AT) is None
+    told.timer.skipped += SHIPPED.connection.silence_seconds
+    told.say(account_row("T1", AT + 5), sequence=1, snapshot=True)
+    found = told.executions.whole(AT)
+    assert found is not None
+    assert [one.execution_id for one in found] == ["T1"]
 
 
 def test_a_back_fill_by_the_questions_of_a_venue() -> None:

@@ -210,6 +210,14 @@ def test_public_endpoints(desk: Desk) -> None:
     assert desk.rest.quote("XBTUSD").ask is None
 
 
+def test_m_f27_prices_of_a_ticker_are_read_whole(desk: Desk) -> None:
+    """Kraken gives lists of texts: the first of the list is the price, never the first letter of the text."""
+    book = desk.state.books["BTC/USD"]
+    book.bid, book.ask = Decimal("3796.2"), Decimal("3796.3")
+    quote = desk.rest.quote("XBTUSD")
+    assert (quote.bid, quote.ask) == (Decimal("3796.2"), Decimal("3796.3"))
+
+
 def test_private_endpoints_are_signed_and_the_token_is_new_each_time(desk: Desk) -> None:
     assert "modify-trades" in desk.rest.key_rights().permissions
     assert desk.rest.websocket_token() != desk.rest.websocket_token()

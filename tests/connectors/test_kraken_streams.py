@@ -253,7 +253,8 @@ class Half:
 
 def test_an_account_joins_rest_and_stream_and_keeps_its_back_fills_to_itself(there: Stage) -> None:
     settings, rest = streams(there.server), Half(there.state)
-    bought(there.state, "1", "50001", "early")
+    for number in range(51):  # more than a snapshot holds
+        bought(there.state, "0.01", "50001", f"early{number}")
     account = private_account(rest, settings, there.clock, there.ports(settings), there.state.new_token, 0)
     there.stack.callback(account.close)
     account.open()
@@ -266,13 +267,37 @@ def test_an_account_joins_rest_and_stream_and_keeps_its_back_fills_to_itself(the
     there.timer.until(reconciled)
     bought(there.state, "1", "50001", "late")
     account.ask(5, Ask.TIME)
-    there.timer.until(lambda: (seen.extend(account.events()), sum(isinstance(one, Ended) for one in seen) >= 1)[1])
+    late = lambda one: isinstance(one, Ended) and one.client_id == "late"  # noqa: E731
+    there.timer.until(lambda: (seen.extend(account.events()), any(late(one) for one in seen))[1])
     fills = [one.execution_id for one in seen if isinstance(one, Executed)]
-    assert sorted(fills) == ["T00000-00000-000001", "T00000-00000-000002"]
+    assert sorted(fills) == [f"T00000-00000-{number:06d}" for number in range(1, 53)]
     assert [one.number for one in seen if isinstance(one, Answered | NotAnswered)] == [5]
     assert any(isinstance(one, Acknowledged) and one.client_id == "late" for one in seen)
     assert [one.connected for one in seen if isinstance(one, StatusChanged)][-1] is True
     assert account.private.executions.counts["back_fill_failed"] == 1
+
+
+def test_what_the_stream_told_comes_before_an_answer_that_came_no_earlier(there: Stage) -> None:
+    """An answer is compared with what is known: what was told before it has to be known by then."""
+    settings, rest = streams(there.server), Half(there.state)
+    account = private_account(rest, settings, there.clock, there.ports(settings), there.state.new_token, 0)
+    there.stack.callback(account.close)
+    account.open()
+    there.timer.until(lambda: not account.private.troubles())
+    account.events()
+    rest.fail = 0
+    bought(there.state, "1", "50001", "told")
+    there.timer.until(lambda: account.private.executions._newest[1])
+    account.ask(6, Ask.EXECUTIONS, since=0)  # answered by the stream's own word
+    account.ask(7, Ask.EXECUTIONS, since=0)  # and by REST
+    events = account.events()
+    answers = [at for at, one in enumerate(events) if isinstance(one, Answered)]
+    told = [at for at, one in enumerate(events) if isinstance(one, Executed)]
+    assert told
+    assert max(told) < min(answers), "an answer overtook what the stream had told before it"
+    assert [one.number for one in events if isinstance(one, Answered)] == [6, 7]
+    found = [[one.execution_id for one in event.executions] for event in events if isinstance(event, Answered)]
+    assert found == [["T00000-00000-000001"]] * 2
 
 
 def test_one_account_over_both_servers_hears_of_its_orders_and_comes_back_from_a_cut(tmp_path: Path) -> None:

@@ -311,3 +311,24 @@ def test_a_path_with_special_characters(tmp_path: Path) -> None:
     write(odd, [row(1)])
     assert verify(odd).rows == 1
     assert [one.key for one in LedgerReader(odd, SETTINGS).rows()] == ["note:1"]
+
+
+def test_rows_written_with_one_statement_are_those_written_one_by_one(tmp_path: Path) -> None:
+    rows = [row(number) if number % 3 else order(number % 40, state=f"state {number}") for number in range(1, 1200)]
+    heads = []
+    for name, step in (("together", len(rows)), ("hundreds", 300), ("singly", 1)):
+        path = tmp_path / f"{name}.sqlite"
+        sink = sink_of(path)
+        with closing(sink):
+            for start in range(0, len(rows), step):
+                assert sink.write(rows[start : start + step]) == {}
+        assert verify(path).problems == []
+        heads.append((LedgerReader(path, SETTINGS).head(), tables(path)))
+    assert heads[0] == heads[1] == heads[2]
+
+
+def test_a_bad_row_among_many_sinks_alone(path: Path) -> None:
+    rows = [row(number) for number in range(600)]
+    rows[300] = Row(0, "order", "order:bad", b'{"amount":"much"}')
+    assert list(write(path, rows)) == [300]
+    assert verify(path).problems == []

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from src.connectors.tick_sender import TickSender
+from src.core.clock import Timer
 from src.core.errors import BusError
+from tests.kraken.streaming import BTC, stage
 from tests.streams import STREAM, Rig, rigged, taken, ticks
 
 
@@ -68,3 +71,43 @@ def test_two_consumers_share_the_work(rig: Rig) -> None:
     first, second = rig.reader("one", batch=3, idle_ms=60_000), rig.reader("two", batch=3, idle_ms=60_000)
     source.add(ticks(0, 6))
     assert sorted(taken(first)[0] + taken(second)[0]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_no_trade_that_an_exchange_told_is_lost_over_a_restart_of_the_server(rig: Rig) -> None:
+    """From the exchange's socket to a reader of the stream, the server killed between the trades."""
+    said: list[str] = []
+    seen: list[float] = []
+    sink = rig.reader()
+    with stage() as there:
+        public = there.public()
+        sender = TickSender(rig.writer(epoch=5, keep=1_000), 1_000, 0.01, there.timer, said.append)
+        public.market.tap = sender.take
+        there.quoted(public)
+        for number in range(60):
+            there.server.trade("BTC/USD", f"50000.{number % 10}", f"0.{number + 1:03d}")
+            if number == 20:
+                there.timer.until(lambda: public.market.trades[BTC] == 21)
+                rig.server.kill()
+            if number == 40:
+                there.timer.until(lambda: said)
+                rig.server.start()
+        there.timer.until(lambda: public.market.trades[BTC] == 60)
+        sender.close()
+    while (batch := sink.read()).ticks:
+        assert not batch.gap
+        seen += [tick.amount for _, tick in batch.ticks]
+        sink.done([name for name, _ in batch.ticks])
+    assert seen == [float(f"0.{number + 1:03d}") for number in range(60)]
+    assert sender.lost == 0
+    assert ["wait" in said[0], *(one == "ticks go to their stream again" for one in said[1:])] == [True, True]
+
+
+def test_what_waits_is_bounded_and_what_goes_is_counted(rig: Rig) -> None:
+    said: list[str] = []
+    rig.server.kill()
+    sender = TickSender(rig.writer(keep=5), 8, 60.0, Timer(), said.append)
+    for tick in ticks(0, 10):
+        sender.take(tick)
+    sender.close()
+    assert sender.lost == 2 + 3
+    assert said[-1] == "ticks: 5 are not in the durable stream"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,13 +15,20 @@ from src.backtesting.simulated_kraken import Arrive, DirectLink, SimulatedKraken
 from src.backtesting.venue.matching import Span
 from src.backtesting.venue.rules import PairRules, VenueRules
 from src.backtesting.venue.server import VenueServer
+from src.connectors.kraken.account import TradedAccount
+from src.connectors.kraken.attempts import ConnectionBudget
+from src.connectors.kraken.private import private_account
+from src.connectors.kraken.streams import Ports
+from src.core.clock import Timer
 from src.core.types import Order, OrderId, OrderKind, Pair, Side
-from src.core.venue import Lost, VenueEvent
+from src.core.venue import Acknowledged, Executed, Lost, StatusChanged, VenueEvent
 from tests.alpaca.server import LocalAlpaca
 from tests.alpaca.test_alpaca_venue import Bench
 from tests.checks import venue_checks
-from tests.kraken.desk import Desk
+from tests.kraken.desk import SECONDS, Desk
 from tests.kraken.exchange_state import OrderRow
+from tests.kraken.streaming import streams
+from tests.kraken.ws_server import KrakenSockets
 from tests.worlds import settings
 
 BTC = Pair("BTC/USD")
@@ -153,6 +162,49 @@ class AtKraken:
         self._desk.close()
 
 
+class AtKrakenWithStream(AtKraken):
+    """The account as it is traded on: REST and the private stream, over real sockets."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        desk, self._stack, self._timer = self._desk, ExitStack(), Timer()
+        self.server = self._stack.enter_context(KrakenSockets(desk.state))
+        settings = desk.settings.model_copy(update={"streams": streams(self.server)})
+        ports = Ports(self._timer, ConnectionBudget(settings.streams.connection), 7, lambda _: None)
+        rest, token = desk.venue, desk.venue.websocket_token
+        account = private_account(rest, settings.streams, desk.clock, ports, token, START, owner=rest.owners.of)
+        self.account = TradedAccount(rest, account, tuple, settings, desk.clock, ports, "tail")
+        self.venue, self.said = self.account, []  # type: ignore[assignment]
+        self._stack.callback(self.account.close)
+        account.private.start()
+        self.account._opened.set()  # the REST half was opened before
+        self.until(lambda: self.account.stands)
+
+    def until(self, seen: Callable[[], object]) -> None:
+        """Wait until something is so."""
+        nap, ends_s = Event(), self._timer.seconds() + SECONDS
+        while not seen():
+            assert self._timer.seconds() < ends_s, f"did not happen: {self.account.troubles()}"
+            nap.wait(0.005)
+
+    def next(self, true: Callable[[VenueEvent], bool]) -> VenueEvent:
+        found: list[VenueEvent] = [event for event in self.said if true(event)]
+
+        def heard() -> bool:
+            fresh = self.account.events()
+            self.said.extend(fresh)
+            found.extend(event for event in fresh if true(event))
+            return bool(found)
+
+        self.until(lambda: found or heard())
+        return found[0]
+
+    def close(self) -> None:
+        self._desk.server.release.set()
+        self._stack.close()
+        self._desk.server.close()
+
+
 class AtAlpaca:
     """Alpaca over HTTP at the local one."""
 
@@ -203,7 +255,7 @@ class AtAlpaca:
         self._server.close()
 
 
-@pytest.fixture(params=["simulated", "kraken", "alpaca"])
+@pytest.fixture(params=["simulated", "kraken", "kraken with its stream", "alpaca"])
 def make(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[venue_checks.Make]:
@@ -216,6 +268,7 @@ def make(
         kinds: dict[str, Callable[[], Simulated | AtKraken | AtAlpaca]] = {
             "simulated": Simulated,
             "kraken": lambda: AtKraken(folder),
+            "kraken with its stream": lambda: AtKrakenWithStream(folder),
             "alpaca": AtAlpaca,
         }
         made.append(kinds[request.param]())
@@ -229,3 +282,37 @@ def make(
 @pytest.mark.parametrize("check", venue_checks.CHECKS, ids=lambda check: check.__name__)
 def test_contract(check: Callable[[venue_checks.Make], None], make: venue_checks.Make) -> None:
     check(make)
+
+
+@pytest.mark.parametrize("what", ["cut", "gap"])
+def test_a_stream_that_is_gone_or_missed_something_is_said_at_once_and_entries_wait(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And when it is whole again that is said too, and what happened meanwhile is told."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    stage = AtKrakenWithStream(tmp_path)
+    try:
+        assert venue_checks.heard(stage, StatusChanged).connected
+        venue_checks.send(stage, "one", rests=True)
+        venue_checks.heard(stage, Acknowledged, "one")
+        stage.until(lambda: (stage.account.hear(), stage.account._account.private.executions._orders)[1])
+        stage.said.clear()
+        if what == "cut":
+            stage.server.stop_listening()
+            stage.fill("one", Decimal("0.2"))
+        else:
+            stage.server.faults.drop_reports = 1
+            stage.fill("one", Decimal("0.2"))
+            stage.server.faults.unanswered.add("executions")
+            stage.fill("one", Decimal("0.1"))
+        down = venue_checks.heard(stage, StatusChanged)
+        assert not down.connected
+        assert stage.account.troubles()
+        stage.server.faults.unanswered.clear()
+        if what == "cut":
+            stage.server.listen_again()
+        assert stage.next(lambda one: isinstance(one, StatusChanged) and one.connected)
+        missed = Decimal("0.2") if what == "cut" else Decimal("0.3")
+        stage.next(lambda one: sum((e.amount for e in stage.said if isinstance(e, Executed)), Decimal(0)) == missed)
+    finally:
+        stage.close()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash.campaign import Nursery, run
 from tests.crash.lossy import Disk, missing
-from tests.crash.test_kill import NIGHTLY, sound
+from tests.crash.test_kill import NIGHTLY, nightly, sound
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no power can be lost here: {missing()}")
 SYNC_SECONDS = 0.003
@@ -29,7 +29,7 @@ def nursery() -> Iterator[Nursery]:
     [
         10,
         pytest.param(60, marks=[pytest.mark.long, pytest.mark.timeout(1_200)]),
-        pytest.param(1_000, marks=[pytest.mark.long, NIGHTLY, pytest.mark.timeout(7_200)]),
+        pytest.param(nightly(1_000), marks=[pytest.mark.long, NIGHTLY, pytest.mark.timeout(7_200)]),
     ],
 )
 def test_d01_power_is_lost_at_any_instant(losses: int, nursery: Nursery, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ LEDGER = LedgerSettings(
     busy_timeout_seconds=0.05,
     row_bytes=1_048_576,
     checkpoint_seconds=10.0,
+    anchor_folder=None,
 )
 STEPS = 400
 PRICES = {BTC: Decimal(100), ETH: Decimal(10)}

@@ -18,6 +18,7 @@ import pytest
 
 from src.connectors.kraken.budget import Budget
 from src.connectors.kraken.errors import TABLE, Verdict
+from src.connectors.kraken.kept_calls import CallsFile
 from src.connectors.kraken.key_file import ApiKey, read_key
 from src.connectors.kraken.nonce import NonceFile, Nonces
 from src.connectors.kraken.rest import KrakenRest
@@ -780,6 +781,32 @@ def test_i10_a_key_file_of_another_shape_is_refused_without_showing_it(text: str
 
 
 # --- the budget itself ------------------------------------------------------------------------------------------------
+
+
+def test_x11_what_an_order_waits_for_has_a_share_of_its_own() -> None:
+    budget = Budget(kraken("http://127.0.0.1:1").budget)
+    assert [budget.call(0) for _ in range(12)] == [0.0] * 12
+    assert budget.call(0) > 0.0
+    assert budget.room(0) == 0.0
+    assert [budget.call(0, urgent=True) for _ in range(2)] == [0.0] * 2
+    assert budget.call(0, urgent=True) == budget.room(0) == pytest.approx((15 - 14.25) / 0.33)
+    assert budget.used(0)[0] == pytest.approx(14 / 15)
+
+
+def test_x11_a_restart_goes_on_counting_where_the_life_before_ended(tmp_path: Path) -> None:
+    settings, clock = kraken("http://127.0.0.1:1").budget, Hand()
+    file = CallsFile(tmp_path / "calls", clock.now_ms, settings.calls_decay_second)
+    assert file.last() == 0.0
+    before = Budget(settings, file, 7_000)
+    assert [before.call(7_000) for _ in range(12)] == [0.0] * 12
+    clock.pass_ms(10_000)
+    assert Budget(settings, file, 0).used(0)[0] == pytest.approx((12 - 3.3) / 15)
+    clock.pass_ms(-3_600_000)
+    assert Budget(settings, file, 0).used(0)[0] == pytest.approx(12 / 15), "a clock that went back is no time"
+    before.told_full(None, 7_000)
+    assert file.last() == 15.0
+    (tmp_path / "calls").write_bytes(b"\x00")
+    assert Budget(settings, file, 0).used(0)[0] == pytest.approx(0.95), "what cannot be read counts as full"
 
 
 def test_x11_the_budget_in_figures() -> None:

@@ -23,6 +23,10 @@ class Counter:
         self._at = max(self._at, at)
         return self._value
 
+    def stand(self, value: float) -> None:
+        """Somebody has used so much of it."""
+        self._value, self._at = value, self._now()
+
     def add(self, cost: float) -> bool:
         """Count a call; False where it is one too many."""
         self._value = self.value() + cost

@@ -51,7 +51,8 @@ class VenueRules(msgspec.Struct, frozen=True):
     """What an account may do: `threshold` and `decay` of the counter of each pair, `calls` and `calls_decay` of REST.
 
     Decays are points a second. `decimals`: of amounts. `instant`: market orders meet the last price at once, otherwise
-    the first span that opens after them.
+    the first span that opens after them. `keep_days`: how long orders that are over, and executions, are told; 0: for
+    ever.
     """
 
     pairs: Mapping[Pair, PairRules]
@@ -62,6 +63,7 @@ class VenueRules(msgspec.Struct, frozen=True):
     calls: float
     calls_decay: float
     instant: bool = False
+    keep_days: int = 0
 
 
 class Counter:

@@ -10,6 +10,7 @@ import msgspec
 
 from ...core.config import Costs
 from ...core.portfolio import ZERO, floor_amount
+from ...core.timeframes import DAY_MS
 from ...core.types import Order, OrderKind, Pair, Side
 from ...core.venue import Ask, ClientId, Ended, Executed, OrderState, Place, VenueId, VenueOrder, VenueStatus
 from .accepted import Accepted, Purse, accepted
@@ -29,6 +30,14 @@ class Told(msgspec.Struct, frozen=True):
     executions: tuple[Executed, ...] = ()
     balances: tuple[tuple[str, Decimal], ...] = ()
     error: str = ""
+
+
+class _Gone(msgspec.Struct, frozen=True):
+    """How many orders and executions are told no more, as of a day (counted from 1970): numbers go on behind them."""
+
+    day: int = 0
+    orders: int = 0
+    executions: int = 0
 
 
 class VenueServer:
@@ -52,6 +61,7 @@ class VenueServer:
         self._calls = Counter(rules.calls_decay)
         self._last: dict[Pair, Span] = {}
         self._fires_at: int | None = None
+        self._gone = _Gone()
 
     def pushed(self) -> list[Executed | Ended]:
         """What the private stream has to say since the last call, in order."""
@@ -87,7 +97,7 @@ class VenueServer:
         error = self._refusal(client_id, order, deadline, now)
         if error:
             return None, error
-        new = accepted(len(self.orders) + 1, client_id, order, expires_at, now, ZERO)
+        new = accepted(self._gone.orders + len(self.orders) + 1, client_id, order, expires_at, now, ZERO)
         self.purse.hold(new, self._needs(order))
         self.orders[new.venue_id] = self._open[new.venue_id] = new
         if client_id:
@@ -183,6 +193,23 @@ class VenueServer:
         for order in list(self._open.values()):
             if order.expires_at is not None and now >= order.expires_at:
                 self._end(order, OrderState.EXPIRED, now, "expired")
+        if self._rules.keep_days and now // DAY_MS > self._gone.day:
+            self._forget(now // DAY_MS)
+
+    def _forget(self, day: int) -> None:
+        """With each day, let go what was over before the days that are kept."""
+        before = (day - self._rules.keep_days) * DAY_MS
+        over = [one for one in self.orders.values() if one.state is not OrderState.OPEN and one.ended_at < before]
+        for one in over:
+            del self.orders[one.venue_id]
+            if one.client_id:
+                self._names[one.client_id].remove(one)
+                if not self._names[one.client_id]:
+                    del self._names[one.client_id]
+        told = [one for one in self.executions if one.at >= before]
+        gone = self._gone
+        self._gone = _Gone(day, gone.orders + len(over), gone.executions + len(self.executions) - len(told))
+        self.executions = told
 
     def trade(self, span: Span, now: int, meets: Callable[[Accepted], bool] | None = None) -> Decimal:
         """The market moved: meet its orders, those that take the market first, each kind in order of acceptance.
@@ -232,7 +259,7 @@ class VenueServer:
         order.left = rest
         order.fills += 1
         execution = Executed(
-            f"T{len(self.executions) + 1:05d}-SIMUL-{order.fills:06d}",
+            f"T{self._gone.executions + len(self.executions) + 1:05d}-SIMUL-{order.fills:06d}",
             order.venue_id,
             order.client_id,
             order.pair,
@@ -295,6 +322,7 @@ class VenueServer:
             "quote": self.purse.quote,
             "base": self.purse.base,
             "status": self.status,
+            "gone": self._gone,
         }
         return {name: msgspec.to_builtins(value) for name, value in plain.items()}
 
@@ -304,6 +332,7 @@ class VenueServer:
         self.purse = Purse(Decimal(state["quote"]))
         self.purse.base = msgspec.convert(state["base"], dict[Pair, Decimal])
         self.status = VenueStatus(state["status"])
+        self._gone = msgspec.convert(state.get("gone", {}), _Gone)
         self.executions = msgspec.convert(state["executions"], list[Executed])
         self.orders = {order.venue_id: order for order in orders}
         self._open = {name: order for name, order in self.orders.items() if order.state is OrderState.OPEN}

@@ -14,10 +14,13 @@ from ...core.randomness import generator_for
 from ...core.types import Pair
 from ...core.venue import Answered, Ask, ClientId, Place, StatusChanged, VenueEvent, VenueId, VenueStatus
 from .attempts import Attempts
+from .budget import Budget
 from .private import KrakenAccount
 from .streams import Ports
 from .venue import Guard, KrakenVenue
 
+_REFRESHES = 3
+"""So often the dead man's switch is set anew in its time: two of them may be lost."""
 Statuses = Callable[[], Sequence[tuple[Pair | None, VenueStatus]]]
 """What the public stream heard of opening and closing since the last call."""
 
@@ -52,6 +55,7 @@ class TradedAccount:
         self._status: VenueStatus | None = None
         self._told: tuple[VenueStatus, bool] | None = None
         self._held: deque[VenueEvent] = deque()
+        self._armed, self._armed_at_s = False, 0.0
         self._closing, self._opened = Event(), Event()
         self._thread: Thread | None = None
 
@@ -75,6 +79,9 @@ class TradedAccount:
 
     def _try(self) -> None:
         while not self._closing.is_set():
+            if (pause_s := self._rest.pause_s()) > 0.0:
+                self._timer.wait(self._closing, pause_s)
+                continue
             try:
                 self.open()
             except MycelialError:
@@ -111,6 +118,11 @@ class TradedAccount:
         if self.opened:
             self._held.extend(self._heard())
 
+    @property
+    def budget(self) -> Budget:
+        """The counters of the key's calls."""
+        return self._rest.budget
+
     def guarded_by(self, guard: Guard) -> None:
         """Whoever says stop is asked by the thread that sends."""
         self._rest.guard = guard
@@ -139,6 +151,7 @@ class TradedAccount:
             return ()
         found = (*self._held, *self._heard())
         self._held.clear()
+        self._keep_alive()
         return (*self._standing(), *found)
 
     def close(self) -> None:
@@ -146,6 +159,8 @@ class TradedAccount:
         self._closing.set()
         if self._thread is not None:
             self._thread.join()
+        if self._armed and (why := self._rest.dead_man_off()):
+            self._say(f"kraken account: the dead man's switch may be on still, all orders go with it: {why}")
         self._account.close()
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -166,6 +181,19 @@ class TradedAccount:
                 self.balances = dict(event.balances)
             found.append(event)
         return found
+
+    def _keep_alive(self) -> None:
+        """Set the dead man's switch anew in time; before a maintenance it is turned off, for nobody is heard then."""
+        seconds, now_s = self._settings.dead_man_seconds, self._timer.seconds()
+        if seconds is None or self._status is None:
+            return
+        if self._status is VenueStatus.MAINTENANCE:
+            if self._armed:
+                self._armed = False
+                self._rest.dead_man(0)
+        elif not self._armed or now_s >= self._armed_at_s + seconds / _REFRESHES:
+            self._armed, self._armed_at_s = True, now_s
+            self._rest.dead_man(seconds)
 
     def _standing(self) -> Sequence[VenueEvent]:
         if self._status is None:

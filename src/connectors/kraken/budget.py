@@ -1,8 +1,9 @@
-"""Counts our calls as Kraken counts them, so that it never has to say no, and keeps a share for cancellations."""
+"""Counts our calls as Kraken counts them, so that it never has to say no, and keeps a share for what is urgent."""
 
 from __future__ import annotations
 
 from threading import Lock
+from typing import Protocol
 
 from ...core.config_venues import KrakenBudget
 from ...core.types import Pair
@@ -41,23 +42,49 @@ class Counter:
         self._value = max(self.value(now), self._most)
 
 
+class KeptCalls(Protocol):
+    """Where the counter of the calls survives a life: Kraken goes on counting while nobody runs here."""
+
+    def last(self) -> float | None:
+        """What it stands at now by what was kept; 0.0 where nothing was, None where that cannot be read."""
+        ...
+
+    def keep(self, value: float) -> None:
+        """Keep it as of now; where that is not possible, the next life may be told that it is too fast."""
+        ...
+
+
 class Budget:
     """The counters of one key, for all who use it. Each question answers 0.0 and counts, or says how long to wait.
 
     `now` is a time in ms that does not go back; all methods may be called from any thread.
     """
 
-    def __init__(self, settings: KrakenBudget) -> None:
-        self._settings = settings
+    def __init__(self, settings: KrakenBudget, kept: KeptCalls | None = None, now: int = 0) -> None:
+        self._settings, self._kept = settings, kept
         self._calls = Counter(settings.calls_most, settings.calls_decay_second)
+        last = 0.0 if kept is None else kept.last()
+        self._calls.use(settings.calls_most * settings.inquiry_ratio if last is None else last, now)
         self._pairs: dict[Pair, Counter] = {}
         self._lock = Lock()
 
-    def call(self, now: int, history: bool = False) -> float:
-        """A private call that is neither an order nor a cancellation; `history` is a page of trades."""
+    def call(self, now: int, history: bool = False, urgent: bool = False) -> float:
+        """A private call that is neither an order nor a cancellation; `history` is a page of trades.
+
+        `urgent` is what an order, or the way to one, waits for; the share above `used_ratio` is kept for that.
+        """
         cost = self._settings.history_cost if history else _CALL_COST
+        ratio = self._settings.inquiry_ratio if urgent else self._settings.used_ratio
         with self._lock:
-            return self._take(self._calls, cost, self._settings.used_ratio, now)
+            wait = self._take(self._calls, cost, ratio, now)
+            if wait <= 0.0 and self._kept is not None:
+                self._kept.keep(self._calls.value(now))
+            return wait
+
+    def room(self, now: int) -> float:
+        """Seconds until an urgent call may be made; nothing is counted."""
+        with self._lock:
+            return self._calls.wait(_CALL_COST, self._settings.inquiry_ratio, now)
 
     def place(self, pair: Pair, now: int) -> float:
         """An order of a pair: may not use what is kept for cancellations."""
@@ -81,6 +108,8 @@ class Budget:
         """Kraken said `Rate limit exceeded`, of a pair's orders or (None) of the calls."""
         with self._lock:
             (self._calls if pair is None else self._counter(pair)).fill(now)
+            if pair is None and self._kept is not None:
+                self._kept.keep(self._calls.value(now))
 
     def _counter(self, pair: Pair) -> Counter:
         if pair not in self._pairs:

@@ -11,6 +11,7 @@ from ...core.clock import Timer, wall_ms
 from ...core.config_venues import KrakenSettings
 from ...core.errors import ConfigError
 from ...core.ports import Clock
+from .kept_calls import CallsFile
 from .key_file import ApiKey, read_key
 from .nonce import NonceFile, Nonces
 from .rest import KrakenRest
@@ -28,7 +29,8 @@ TAIL = 4
 def kraken_venue(settings: KrakenSettings, state: Path, clock: Clock, timer: Timer) -> KrakenVenue:
     """A venue that is not open yet. ConfigError when no key file is named, or it cannot be used."""
     key, nonces = _key_of(settings, state)
-    return KrakenVenue(KrakenRest(settings.rest, timer, key, nonces), nonces, settings, clock, timer)
+    kept = _calls_of(settings, state, key, clock)
+    return KrakenVenue(KrakenRest(settings.rest, timer, key, nonces), nonces, settings, clock, timer, kept=kept)
 
 
 def traded_account(
@@ -49,8 +51,8 @@ def traded_account(
 
     key, nonces = _key_of(settings, state)
     rest = KrakenRest(settings.rest, ports.timer, key, nonces)
-    venue = KrakenVenue(rest, nonces, settings, clock, ports.timer)
-    token, owner = rest.websocket_token, venue.owners.of
+    venue = KrakenVenue(rest, nonces, settings, clock, ports.timer, kept=_calls_of(settings, state, key, clock))
+    token, owner = venue.websocket_token, venue.owners.of
     account = private_account(venue, settings.streams, clock, ports, token, since, known, owner)
     return TradedAccount(venue, account, statuses, settings, clock, ports, key.key[-TAIL:])
 
@@ -68,7 +70,16 @@ def public_rest(settings: KrakenSettings, timer: Timer) -> KrakenRest:
 
 def nonce_path(state: Path, key: ApiKey) -> Path:
     """One file a key, named without telling it."""
-    return state / f"kraken-nonce-{hashlib.sha256(key.key.encode()).hexdigest()[:12]}"
+    return state / f"kraken-nonce-{_named(key)}"
+
+
+def _named(key: ApiKey) -> str:
+    return hashlib.sha256(key.key.encode()).hexdigest()[:12]
+
+
+def _calls_of(settings: KrakenSettings, state: Path, key: ApiKey, clock: Clock) -> CallsFile:
+    path = state / f"kraken-calls-{_named(key)}"
+    return CallsFile(path, clock.now_ms, settings.budget.calls_decay_second)
 
 
 def _key_of(settings: KrakenSettings, state: Path) -> tuple[ApiKey, Nonces]:

@@ -30,10 +30,19 @@ from .market import STATUSES
 from .said import Broken, ReportSaid, ReportsSaid, Said, SystemSaid
 from .subscriptions import Subscriptions
 
+SNAPSHOT = 50
+"""So many fills are in a snapshot at most: the last ones of the account."""
 ENDS = {"filled": OrderState.FILLED, "canceled": OrderState.CANCELLED, "expired": OrderState.EXPIRED}
 """The kinds of report that close an order."""
 BackFill = Callable[[int], Sequence[Executed]]
 """All executions since a time (UTC ms), from the exchange's history; a kind of MycelialError when it cannot tell."""
+
+
+class _Word(msgspec.Struct):
+    """The exchange's whole word on executions since a time (UTC ms): what a snapshot, or the history, began with."""
+
+    since: int
+    told: list[Executed]
 
 
 class _Order(msgspec.Struct):
@@ -50,7 +59,8 @@ class Executions:
     """Turns reports into events, each execution once. `events` is for any thread; the rest belongs to the stream.
 
     `reconciled` is whether nothing is missing: it falls with a cut, a gap in the numbers, a line that cannot be read,
-    or a full queue, and rises when a snapshot came and the exchange's history overlaps with what was known before.
+    or a full queue, and rises when a snapshot came that reaches back to what was certain before, or that does not and
+    the exchange's history, the dearest of all questions, overlaps with it.
     `since` (UTC ms) and `known`, the last one last, say what the ledger knows already; `owner` our id of an order.
     `counts` tells what was met on the way.
     """
@@ -70,12 +80,14 @@ class Executions:
         self.counts: Counter[str] = Counter()
         self._settings, self._clock, self._timer, self._wanted = settings, clock, timer, wanted
         self._ask, self._owner = back_fill, owner
-        self._again_s = 0.0
+        self._again_s, self._sent_s = 0.0, float("-inf")
         self._lock = Lock()
         self._events: deque[VenueEvent] = deque()
         self._orders: OrderedDict[str, _Order] = OrderedDict()
         self._seen: OrderedDict[str, None] = OrderedDict.fromkeys(known)
-        self._newest = (since, known[-1] if known else "")
+        self._newest = self._sure = (since, known[-1] if known else "")
+        self._heard: list[Executed] = []
+        self._word: _Word | None = None
         self._status = VenueStatus.ONLINE
         self._sequence: int | None = None
         self._epoch = 0
@@ -126,6 +138,27 @@ class Executions:
                 self._gap("the queue was full")
         return events
 
+    def whole(self, since: int) -> tuple[Executed, ...] | None:
+        """All executions since a time (UTC ms), where the last snapshot or back-fill and the stream after it say so.
+
+        Once for each of them, so that whoever asks again asks the exchange; None where that has to be done now.
+        """
+        with self._lock:
+            word, self._word = self._word, None
+            lately = self._timer.seconds() < self._sent_s + self._settings.connection.silence_seconds
+            if word is None or lately or not self.reconciled or since < word.since:
+                return None
+            told = {one.execution_id: one for one in (*word.told, *self._heard) if one.at >= since}
+            return tuple(sorted(told.values(), key=lambda one: (one.at, one.execution_id)))
+
+    def outdated(self) -> None:
+        """An order is sent: what it comes to may be known to the exchange before it is heard here.
+
+        That holds for as long as a stream may be silent; one that is silent for longer is dead.
+        """
+        with self._lock:
+            self._word, self._sent_s = None, self._timer.seconds()
+
     # --- inside the lock -----------------------------------------------------------------------------------------
 
     def _reports(self, said: ReportsSaid) -> None:
@@ -133,11 +166,29 @@ class Executions:
             self._owed, self._again_s = True, 0.0
             self._epoch += 1  # what was asked for before this snapshot does not reach up to it
             self._overlap_ms = round(1000 * self._settings.overlap_seconds)
+            self._heard = []
         elif self._sequence is not None and said.sequence != self._sequence + 1:
             self._gap("sequence")
-        self._sequence = said.sequence
+        self._sequence, newest = said.sequence, self._newest[1]
         for report in said.reports:
             self._report(report)
+        if said.snapshot and self._owed and self._reaches_back(newest):
+            self._settled(_Word(0 if len(self._heard) < SNAPSHOT else self._oldest + 1, []))
+
+    def _reaches_back(self, newest: str) -> bool:
+        """Whether a snapshot leaves nothing open: the newest before is in it, and its oldest is from a certain time."""
+        overlaps = not newest or any(one.execution_id == newest for one in self._heard)
+        return overlaps and (len(self._heard) < SNAPSHOT or self._oldest < self._sure[0])
+
+    @property
+    def _oldest(self) -> int:
+        """When the oldest execution of the snapshot was (UTC ms)."""
+        return min(one.at for one in self._heard)
+
+    def _settled(self, word: _Word) -> None:
+        """Nothing is missing from here on."""
+        self._owed, self.reconciled, self._word = False, True, word
+        self._say_status()
 
     def _report(self, report: ReportSaid) -> None:
         order = self._merged(report)
@@ -179,6 +230,9 @@ class Executions:
             report.at,
             closes=report.status == "filled",
         )
+        self._heard.append(executed)
+        if len(self._heard) > self._settings.executions_kept:
+            self._heard, self._word = [], None
         self._executed(executed)
 
     def _executed(self, executed: Executed) -> None:
@@ -238,18 +292,19 @@ class Executions:
     def _lose(self, why: str) -> None:
         self.counts[f"gap_{why}"] += 1
         self._epoch += 1
-        self._owed = False
+        self._owed, self._word = False, None
         if self.reconciled:
-            self.reconciled = False
+            self.reconciled, self._sure = False, self._newest
             self._events.append(StatusChanged(self._status, False, self._clock.now_ms()))
 
     # --- the back-fill's thread ----------------------------------------------------------------------------------
 
     def _back_fill(self) -> None:
         with self._lock:
-            epoch, (at, last) = self._epoch, self._newest
+            epoch, (at, last) = self._epoch, self._sure
+            since = max(0, at - self._overlap_ms)
         try:
-            found = sorted(self._ask(max(0, at - self._overlap_ms)), key=lambda one: (one.at, one.execution_id))
+            found = sorted(self._ask(since), key=lambda one: (one.at, one.execution_id))
         except MycelialError:
             self.counts["back_fill_failed"] += 1
             self._later()
@@ -262,8 +317,7 @@ class Executions:
                 self._overlap_ms *= 2
                 self._later()
             elif epoch == self._epoch and self._owed:
-                self._owed, self.reconciled = False, True
-                self._say_status()
+                self._settled(_Word(since, found))
 
     def _later(self) -> None:
         """It is owed still, and done again after a while."""

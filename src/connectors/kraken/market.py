@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from threading import Event, Lock
 
@@ -57,6 +57,7 @@ class Market:
 
     `trades` counts trades that count, by pair; `refused` trades, candles and quotes that do not, by cause;
     `dropped_ticks` those that nobody fetched in time. `fresh` is set when a trade or a book brought something new.
+    `tap` gets every trade that counts, on the stream's thread; it must not block.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Market:
         self.refused: Counter[str] = Counter()
         self.dropped_ticks = 0
         self.fresh = Event()
+        self.tap: Callable[[Tick], None] | None = None
         self._settings, self._clock, self._wanted = settings, clock, wanted
         self._known = {pair: _Known(Screen(settings.belief), Collar(settings.belief)) for pair in pairs}
         self._bars = Bars(pairs, interval_ms)
@@ -210,6 +212,8 @@ class Market:
             self._ticks.popleft()
             self.dropped_ticks += 1
         self._ticks.append(tick)
+        if self.tap is not None:
+            self.tap(tick)
 
     def _book(self, said: BookSaid) -> None:
         known = self._known_of(said.symbol)

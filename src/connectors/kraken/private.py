@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from threading import Condition
@@ -51,6 +52,10 @@ class PrivateStream:
         troubles = list(self.stream.troubles())
         return troubles if self.executions.reconciled else [*troubles, "private stream: not reconciled"]
 
+    def whole(self, since: int) -> Sequence[Executed] | None:
+        """All executions since a time (UTC ms), as far as the stream can be relied on for that; see `Executions`."""
+        return None if self.troubles() else self.executions.whole(since)
+
     def close(self) -> None:
         """Leave."""
         self.stream.close()
@@ -99,13 +104,17 @@ class Rest(Venue, Protocol):
 
 
 class KrakenAccount:
-    """A Venue: orders and questions go by REST, what happens is heard by the private stream besides."""
+    """A Venue: orders and questions go by REST, what happens is heard by the private stream besides.
+
+    Executions that the stream has just told whole are not asked for a second time. `now` tells UTC ms.
+    """
 
     simulated = False
 
-    def __init__(self, rest: Rest, asking: Asking, private: PrivateStream) -> None:
+    def __init__(self, rest: Rest, asking: Asking, private: PrivateStream, now: Callable[[], int]) -> None:
         self.name = rest.name
-        self._rest, self._asking, self.private = rest, asking, private
+        self._rest, self._asking, self.private, self._now = rest, asking, private, now
+        self._told: deque[VenueEvent] = deque()
 
     def open(self) -> None:
         """Open the REST half, then begin to listen."""
@@ -114,6 +123,7 @@ class KrakenAccount:
 
     def place(self, place: Place) -> None:
         """Send an order once."""
+        self.private.executions.outdated()
         self._rest.place(place)
 
     def cancel(self, number: int, client_id: ClientId, venue_id: VenueId | None, pair: Pair) -> None:
@@ -122,12 +132,18 @@ class KrakenAccount:
 
     def ask(self, number: int, ask: Ask, client_ids: Sequence[ClientId] = (), since: int | None = None) -> None:
         """Ask a question."""
-        self._rest.ask(number, ask, client_ids, since)
+        everything = ask is Ask.EXECUTIONS and not client_ids
+        found = self.private.whole(since) if everything and since is not None else None
+        if found is None:
+            self._rest.ask(number, ask, client_ids, since)
+        else:
+            self._told.append(Answered(ask, number, self._now(), executions=tuple(found)))
 
     def events(self) -> Sequence[VenueEvent]:
-        """What came since the last call by either way."""
+        """What came since the last call by either way; the stream's word before an answer that came no earlier."""
         asked = [event for event in self._rest.events() if not self._asking.hear(event)]
-        return (*self.private.events(), *asked)
+        told = [self._told.popleft() for _ in range(len(self._told))]
+        return (*self.private.events(), *told, *asked)
 
     def close(self) -> None:
         """Stop listening, then give back the rest."""
@@ -147,4 +163,5 @@ def private_account(
 ) -> KrakenAccount:
     """Both halves of one account, the stream's back-fills asked for by the venue's own questions."""
     asking = Asking(rest.ask, settings.back_fill_seconds)
-    return KrakenAccount(rest, asking, PrivateStream(settings, clock, ports, token, asking, since, known, owner))
+    private = PrivateStream(settings, clock, ports, token, asking, since, known, owner)
+    return KrakenAccount(rest, asking, private, clock.now_ms)

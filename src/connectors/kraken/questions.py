@@ -19,6 +19,8 @@ from .symbols import Symbols, asset_of
 type Steps[T] = Generator[float, None, T]
 """Yields seconds to wait before the next call, and returns what came of all of them."""
 
+_URGENT = frozenset({Ask.OPEN_ORDERS, Ask.CLOSED_ORDERS})
+"""What decides about orders; the rest has time."""
 _AT_ONCE = 50  # order ids that QueryOrders takes, and rows on a page
 
 
@@ -60,9 +62,10 @@ class Questions:
         mine = tuple(order for order in orders if not client_ids or order.client_id in client_ids)
         return Answered(ask, number, self._now(), orders=mine)
 
-    def turn(self, history: bool = False) -> Steps[None]:
-        """Wait until the budget has room for one call, and count it."""
-        while (wait := self._budget.call(self._ticks(), history)) > 0.0:
+    def turn(self, ask: Ask = Ask.OPEN_ORDERS) -> Steps[None]:
+        """Wait until the budget has room for one call of a kind, and count it."""
+        history = ask is Ask.EXECUTIONS
+        while (wait := self._budget.call(self._ticks(), history, ask in _URGENT)) > 0.0:
             yield wait
 
     def row_of(self, client_id: ClientId, venue_id: VenueId | None) -> Steps[dict[str, Any]]:
@@ -81,7 +84,7 @@ class Questions:
 
     def _closed(self, client_ids: tuple[ClientId, ...], since: int | None) -> Steps[dict[str, Any]]:
         if not client_ids:
-            return (yield from self._pages(self._rest.closed_orders, since, history=False))
+            return (yield from self._pages(self._rest.closed_orders, since, Ask.CLOSED_ORDERS))
         found: dict[str, Any] = {}
         for place, client_id in enumerate(client_ids):
             if place:
@@ -92,7 +95,7 @@ class Questions:
     def _executions(
         self, number: int, client_ids: tuple[ClientId, ...], since: int | None, symbols: Symbols
     ) -> Steps[Answered]:
-        rows = yield from self._pages(self._rest.trades_history, since, history=True)
+        rows = yield from self._pages(self._rest.trades_history, since, Ask.EXECUTIONS)
         yield from self._meet({VenueId(str(row.get("ordertxid"))) for row in rows.values()}, symbols)
         found = [
             execution_of(trade_id, row, symbols, self._owners.of(VenueId(str(row.get("ordertxid")))) or ClientId(""))
@@ -112,14 +115,14 @@ class Questions:
                 self._owners.learn(order.venue_id, order.client_id, order.opened_at)
 
     def _pages(
-        self, page: Callable[[dict[str, str]], tuple[dict[str, Any], int]], since: int | None, history: bool
+        self, page: Callable[[dict[str, str]], tuple[dict[str, Any], int]], since: int | None, ask: Ask
     ) -> Steps[dict[str, Any]]:
         """All pages since a time. What happens meanwhile moves rows to later pages: they come twice, none is missed."""
         start = {} if since is None else {"start": str(max(0, since // 1000 - 1))}
         found: dict[str, Any] = {}
         for number in range(self._settings.rest.max_pages):
             if number:
-                yield from self.turn(history)
+                yield from self.turn(ask)
             rows, count = page({**start, "ofs": str(number * _AT_ONCE)})
             found |= rows
             if not rows or len(found) >= count:

@@ -32,6 +32,11 @@ class Standing:
                 return "stopped_invalid_nonce"
             return self._why if ticks < self._until else ""
 
+    def pause_s(self, ticks: int) -> float:
+        """Seconds until something may be asked again; 0.0 where it may, or where only a person can change that."""
+        with self._lock:
+            return max(0, self._until - ticks) / 1000
+
     def fine(self) -> None:
         """A signed call was accepted."""
         with self._lock:

@@ -9,7 +9,7 @@ import msgspec
 
 from ...core.clock import Timer
 from ...core.config_venues import KrakenSettings
-from ...core.errors import ConfigError, LedgerError, Malformed, SourceError
+from ...core.errors import ConfigError, LedgerError, Malformed, SourceError, Unavailable
 from ...core.ports import Clock
 from ...core.types import Order, Pair
 from ...core.venue import (
@@ -27,7 +27,7 @@ from ...core.venue import (
     VenueId,
     VenueStatus,
 )
-from .budget import Budget
+from .budget import Budget, KeptCalls
 from .errors import Complaint, KrakenTrouble, Verdict, plain
 from .events import VenueEvents
 from .listing import Listings
@@ -64,12 +64,13 @@ class KrakenVenue:
         clock: Clock,
         timer: Timer,
         queue: VenueEvents | None = None,
+        kept: KeptCalls | None = None,
     ) -> None:
         self.queue = queue or VenueEvents(_EVENTS)
         self.guard: Guard = _unguarded
         self.owners = Owners()
-        self.budget = Budget(settings.budget)
         self._rest, self._settings, self._clock, self._timer = rest, settings, clock, timer
+        self.budget = Budget(settings.budget, kept, self._ticks())
         self._standing = Standing(settings, self.budget, nonces.jump)
         self._listings, self._listed_at = Listings({}), 0
         self._status: VenueStatus | None = None
@@ -84,14 +85,33 @@ class KrakenVenue:
 
         ConfigError for a key that can withdraw or cannot trade; SourceError when Kraken does not answer as it should.
         """
-        self.budget.call(self._ticks())
-        objection = self._rest.key_rights().objection
+        objection = self._urgently(self._rest.key_rights).objection
         if objection:
             raise ConfigError(f"kraken.key_file: {objection}")
         self._learn(self._rest.listings())
         self.hear_status(self._rest.status())
         self._worker = Worker(self._settings.rest.queue_calls, self._timer, "kraken-calls")
         self._worker.later(self._refresh())
+
+    def pause_s(self) -> float:
+        """Seconds until a call makes sense: the silence that Kraken asked for, and what our own count says."""
+        now = self._ticks()
+        return max(self._standing.pause_s(now), self.budget.room(now))
+
+    def websocket_token(self) -> str:
+        """For one connection; counted as every other call. SourceError where there is none now."""
+        return self._urgently(self._rest.websocket_token)
+
+    def _urgently[T](self, call: Callable[[], T]) -> T:
+        """One call on which everything waits: not made while it would be refused, and what is said of us counts."""
+        standing, now = self._standing.objection(self._ticks()), self._ticks()
+        if standing or (wait := self.budget.call(now, urgent=True)) > 0.0:
+            raise Unavailable(f"kraken: nothing is asked now: {standing or f'calls are counted, {wait:.1f} s to wait'}")
+        try:
+            return call()
+        except KrakenTrouble as trouble:
+            self._heard(trouble.complaint, None)
+            raise
 
     @property
     def listings(self) -> Listings:
@@ -140,6 +160,14 @@ class KrakenVenue:
     def dead_man(self, seconds: int) -> None:
         """All orders of the account, stops included, go in so many seconds unless this is repeated; 0 turns it off."""
         self._open.later(self._switch(seconds))
+
+    def dead_man_off(self) -> str:
+        """Turn it off at once, while nothing else is asked any more; why that is not certain, "" where it is."""
+        try:
+            self._rest.cancel_all_after(0)
+        except (SourceError, LedgerError) as error:
+            return plain(error)
+        return ""
 
     @property
     def _open(self) -> Worker:
@@ -240,7 +268,7 @@ class KrakenVenue:
     def _question(self, asked: _Asked) -> Question:
         ask = asked[0]
         if ask is not Ask.TIME and not self._standing.objection(self._ticks()):
-            yield from self._questions.turn(history=ask is Ask.EXECUTIONS)
+            yield from self._questions.turn(ask)
         numbers = self._begin(asked)
         yield from self._safely(ask, numbers, ClientId(""), self._answer(numbers, *asked))
 
@@ -252,6 +280,7 @@ class KrakenVenue:
     def _answer(self, numbers: list[int], ask: Ask, client_ids: tuple[ClientId, ...], since: int | None) -> Question:
         answer = yield from self._questions.answer(numbers[0], ask, client_ids, since, self._listings.symbols)
         if answer.venue_now is not None:
+            # Waits as long behind the answer as before it: whoever asked takes the middle for the moment it is of.
             yield self._settings.budget.public_interval_seconds
             self.hear_status(self._rest.status())
         for number in numbers:
@@ -279,6 +308,8 @@ class KrakenVenue:
             self._rest.cancel_all_after(seconds)
         except KrakenTrouble as trouble:
             self._heard(trouble.complaint, None)
+        except (SourceError, LedgerError):
+            return  # it is repeated long before it fires
 
     def _refresh(self) -> Question:
         """For ever: rules of pairs change over night."""

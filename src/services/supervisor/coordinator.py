@@ -325,6 +325,12 @@ class Coordinator:
         """Pairs with an action of the executor under way, and the fence of their last one."""
         return {pair: self._register.books.fences[pair] for pair in self._executor.busy()}
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing waits for its turn or an answer: no order, no cancellation, no stop that is to be placed."""
+        waits = any(tracked.progress is Progress.NEW for tracked in self._register.live())
+        return not (waits or self._executor.busy() or self._executor.restless)
+
     def positions(self) -> Mapping[Pair, Decimal]:
         """What our own executions add up to, base units."""
         return dict(self._register.books.positions)

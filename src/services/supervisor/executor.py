@@ -90,6 +90,11 @@ class Executor:
         pairs = {asked.pair for asked in self._cancels.values()}
         return sorted(pairs | {t.order.pair for t in self._register.live() if t.progress in IN_FLIGHT})
 
+    @property
+    def restless(self) -> bool:
+        """Whether the protection of a pair waits for its time."""
+        return bool(self._restless)
+
     def doubtful(self) -> bool:
         """Whether a cancellation was asked for more than once: the order may be gone without a word."""
         return any(asked.times > 1 for asked in self._cancels.values())

@@ -1,7 +1,8 @@
 """Asks the venue, one round of questions at a time, each repeated until it is answered.
 
 Open orders are asked for before closed ones, and closed ones only when the open ones are known: an order that
-closes in between is then in the second answer. Asked the other way round it would be in neither.
+closes in between is then in the second answer. Asked the other way round it would be in neither. What decides about
+orders comes before executions and balances, which are dearer, and before everything that can wait.
 """
 
 from __future__ import annotations
@@ -27,16 +28,22 @@ class Purpose(StrEnum):
     RESOLVE = "resolve"
     OPEN = "open"
     POSITIONS = "positions"
+    AUDIT = "audit"
     CLOCK = "clock"
 
 
 ASKS = {
-    Purpose.START: (Ask.TIME, Ask.BALANCES, Ask.OPEN_ORDERS, Ask.CLOSED_ORDERS, Ask.EXECUTIONS),
+    Purpose.START: (Ask.TIME, Ask.OPEN_ORDERS, Ask.CLOSED_ORDERS, Ask.EXECUTIONS, Ask.BALANCES),
     Purpose.RESOLVE: (Ask.OPEN_ORDERS, Ask.CLOSED_ORDERS, Ask.EXECUTIONS),
     Purpose.OPEN: (Ask.OPEN_ORDERS,),
     Purpose.POSITIONS: (Ask.EXECUTIONS, Ask.BALANCES),
+    Purpose.AUDIT: (Ask.OPEN_ORDERS, Ask.CLOSED_ORDERS, Ask.EXECUTIONS, Ask.BALANCES),
     Purpose.CLOCK: (Ask.TIME,),
 }
+
+
+_CAN_WAIT = frozenset({Purpose.OPEN, Purpose.POSITIONS, Purpose.AUDIT})
+"""What gives way to a search for orders, and begins anew behind it."""
 
 
 class Round(msgspec.Struct):
@@ -79,6 +86,7 @@ class Inquiry:
             Purpose.START: now,
             Purpose.OPEN: now + ms(settings.open_orders_seconds),
             Purpose.POSITIONS: now + ms(settings.positions_seconds),
+            Purpose.AUDIT: now + ms(settings.audit_seconds),
             Purpose.CLOCK: now + ms(settings.clock_seconds),
         }
 
@@ -91,7 +99,7 @@ class Inquiry:
         """Whether the start-up round has asked nothing yet that changes while nobody listens."""
         round_ = self.round
         waits = Purpose.START in self.due if round_ is None else round_.purpose is Purpose.START
-        return waits and (round_ is None or len(round_.left) >= len(ASKS[Purpose.START]) - 1)
+        return waits and (round_ is None or len(round_.left) == len(ASKS[Purpose.START]))
 
     def again(self) -> None:
         """Ask everything from the beginning; what is being asked is of no use any more."""
@@ -109,6 +117,7 @@ class Inquiry:
 
     def on_time(self) -> None:
         """Repeat a question without an answer, or begin the most urgent round that is due."""
+        self._give_way()
         now, round_ = self._bench.now, self.round
         if round_ is None:
             purpose = next((p for p in Purpose if self.due.get(p, now + 1) <= now), None)
@@ -117,11 +126,18 @@ class Inquiry:
         elif now >= round_.until:
             self._ask(round_)
 
+    def _give_way(self) -> None:
+        """A search for orders does not stand behind what has time."""
+        round_, now = self.round, self._bench.now
+        if round_ is not None and round_.purpose in _CAN_WAIT and self.due.get(Purpose.RESOLVE, now + 1) <= now:
+            self.round = None
+            self.want(round_.purpose, now)
+
     def _start(self, purpose: Purpose) -> None:
         now = self._bench.now
         del self.due[purpose]
         about = tuple(tracked.client_id for tracked in self._about())
-        self.round = Round(purpose, now, deque(ASKS[purpose]), about, self._since())
+        self.round = Round(purpose, now, deque(ASKS[purpose]), about, self._since(purpose))
         self._ask(self.round)
 
     def _about(self) -> Iterator[Tracked]:
@@ -133,20 +149,38 @@ class Inquiry:
         oldest = bench.now - ms(bench.settings.watch_seconds)
         yield from register.watched(oldest)
 
-    def _since(self) -> int | None:
-        """From when on executions are asked for: what was asked overlaps, so that nothing falls between."""
-        books = self._bench.register.books
+    def _since(self, purpose: Purpose) -> int:
+        """From when on executions are asked for: what was asked overlaps, so that nothing falls between.
+
+        An audit asks for all that was since the one before, whatever was asked since.
+        """
+        books, settings = self._bench.register.books, self._bench.settings
         known = max(books.since, books.checked)
+        if purpose is Purpose.AUDIT:
+            known = max(books.since, min(known, self._bench.now - ms(settings.audit_seconds)))
         oldest = min((t.at for t in self._bench.register.unresolved()), default=known)
-        return max(0, min(known, oldest) - ms(self._bench.settings.overlap_seconds))
+        return max(0, min(known, oldest) - ms(settings.overlap_seconds))
 
     def _ask(self, round_: Round) -> None:
         now, ask = self._bench.now, round_.left[0]
         round_.number, round_.asked_at, round_.asked = self._number(), now, True
         round_.until = now + ms(self._bench.settings.answer_seconds)
-        about = round_.about if ask is Ask.CLOSED_ORDERS else ()
+        by_name = ask is Ask.CLOSED_ORDERS and round_.purpose is not Purpose.AUDIT
+        about = self._not_open(round_) if by_name else ()
         since = round_.since if ask in (Ask.EXECUTIONS, Ask.CLOSED_ORDERS) else None
         self._bench.act(Question(round_.number, ask, about, since))
+
+    def _all_open(self, round_: Round) -> bool:
+        """Whether closed orders come next and all that they are asked about are open."""
+        if not round_.left or round_.left[0] is not Ask.CLOSED_ORDERS or round_.purpose is Purpose.AUDIT:
+            return False
+        return bool(round_.about) and not self._not_open(round_)
+
+    @staticmethod
+    def _not_open(round_: Round) -> tuple[ClientId, ...]:
+        """Orders of ours that were not among the open ones: each is a call of its own."""
+        seen = {order.client_id for order in round_.seen.values() if order.state is OrderState.OPEN}
+        return tuple(client_id for client_id in round_.about if client_id not in seen)
 
     def answered(self, event: Answered) -> bool:
         """Take an answer; False for one that nobody waits for any more. The caller has taken in what it says."""
@@ -155,6 +189,8 @@ class Inquiry:
             return False
         self._note(round_, event)
         round_.left.popleft()
+        if self._all_open(round_):
+            round_.left.popleft()
         if round_.purpose is Purpose.RESOLVE and round_.left and not self._needs_executions(round_):
             round_.left.clear()
         if round_.left:
@@ -167,7 +203,7 @@ class Inquiry:
     def _needs_executions(self, round_: Round) -> bool:
         """Whether executions are asked for in a search for orders: they are the dearest question of the venue's budget.
 
-        Not while all that is looked for is lost, was found nowhere, and may still come.
+        Not where all that is looked for is lost and was found nowhere: what nobody has was not executed.
         """
         if round_.left[0] is not Ask.EXECUTIONS:
             return True
@@ -175,7 +211,7 @@ class Inquiry:
         for tracked in self._about():
             listed = seen.get(tracked.client_id)
             if tracked.progress in IN_FLIGHT:
-                needs = listed is not None or round_.started > tracked.deadline + self.margin
+                needs = listed is not None
             elif tracked.progress in WORKING:
                 needs = listed is None or listed.filled > tracked.filled
             else:

@@ -13,9 +13,11 @@ from typing import Any, Protocol
 import msgspec
 
 from ...core.ports import Ledger
+from ...core.records import plain
 from ...core.standing import Standing
 from ...core.types import Approved, Decision, Fill, Order, OrderKind, Outcome, Pair, Side, Slice
 from ...core.venue import Venue
+from .actions import Alarm, Halt
 from .coordinator import Coordinator
 from .driver import Driver
 from .notices import Notices
@@ -72,10 +74,10 @@ class LiveBroker(Driver):
         self.thrown: Callable[[Pair], bool] = lambda pair: False
         self._notices = Notices(standing, now, say)
         super().__init__(
-            coordinator, venue, ledger, lambda order: self.guard(order), now,
+            coordinator, venue, ledger, self._withheld, now,
             self._notices.alarmed, self._notices.halted,
         )  # fmt: skip
-        self.phase = Phase.WALKING
+        self.phase, self.ending = Phase.WALKING, False
         self._account, self._changed = venue, changed
         self._waiting: list[Approved] = []
         self._left_behind: list[Order] = []
@@ -97,6 +99,10 @@ class LiveBroker(Driver):
     def _go(self, phase: Phase) -> None:
         self.phase = phase
         self._changed(phase)
+
+    def _withheld(self, order: Order) -> str:
+        """Why an order must not leave at this moment: whoever ends begins nothing, and protects what there is."""
+        return "ending" if self.ending and order.side is Side.BUY else self.guard(order)
 
     @property
     def ready(self) -> bool:
@@ -123,6 +129,31 @@ class LiveBroker(Driver):
         waiting, self._waiting = self._waiting, []
         for approved in waiting:
             self._do(self.coordinator.submit(approved, self._now()))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way at the exchange, as far as it was begun; an open order that rests is not."""
+        return not self._begun or (self.coordinator.at_rest and not self._pending)
+
+    def left(self) -> list[str]:
+        """What stays at the exchange when this process ends, in words."""
+        if not self._begun:
+            return []
+        unknown = {order.id for order in self.coordinator.unknown_orders()}
+        return [
+            f"{order.side.value} {plain(order.amount)} {order.pair} ({order.kind.value}): "
+            + ("nobody knows yet what became of it, the next start asks" if order.id in unknown else "rests there")
+            for order in self.coordinator.open_orders()
+        ]
+
+    def account_of_rows(self) -> tuple[int, dict[str, Any]] | None:
+        """How many records there are and what they add up to; None while one of them is not handed to the ledger."""
+        return None if self._pending else (self.coordinator.records, self.coordinator.state())
+
+    def doubted(self, text: str) -> None:
+        """An audit found what must not be: nothing is sent until a person has looked."""
+        self._notices.alarmed(Alarm("audit", text))
+        self._notices.halted(Halt(None, f"audit: {text}"))
 
     @property
     def _begun(self) -> bool:

@@ -24,6 +24,8 @@ from ...core.types import (
 )
 from .exits import exit_reason, horizon_passed, opposed
 
+ENTRY = "entry"
+"""The reason of an order that follows an intent."""
 _SELLING = (CommandKind.FLATTEN, CommandKind.EMERGENCY_SHUTDOWN)
 """Commands that sell what is held; the second only where the settings say so."""
 
@@ -117,7 +119,7 @@ class FixedSupervisor:
         amount = floor_amount(stake / reference, self._account.amount_decimals) if reference > 0 else ZERO
         snapshot = state.snapshot
         leave_at = None if intent.horizon is None else snapshot.at + intent.horizon * snapshot.interval_ms
-        return self._order(intent.pair, Side.BUY, amount, "entry", state, reference, self._account.stop_ratio, leave_at)
+        return self._order(intent.pair, Side.BUY, amount, ENTRY, state, reference, self._account.stop_ratio, leave_at)
 
     def _manual(self, command: Command, state: SpineState) -> Iterator[Order]:
         if command.pair is None or command.side is None or command.amount is None:
@@ -140,7 +142,7 @@ class FixedSupervisor:
     ) -> Order:
         at = state.snapshot.at
         return Order(
-            id=OrderId(_uuid5(self._namespace, f"{at}|{pair}|{side.value}")),
+            id=order_id(self._namespace, at, pair, side),
             pair=pair,
             side=side,
             amount=amount,
@@ -151,6 +153,11 @@ class FixedSupervisor:
             stop=stop,
             leave_at=leave_at,
         )
+
+
+def order_id(namespace: bytes, at: int, pair: Pair, side: Side) -> OrderId:
+    """The id of an order that is decided at `at` (UTC ms): the same for the same run."""
+    return OrderId(_uuid5(namespace, f"{at}|{pair}|{side.value}"))
 
 
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}

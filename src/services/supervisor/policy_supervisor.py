@@ -122,6 +122,8 @@ class PolicySupervisor:
 
     def rows(self) -> Sequence[Row]:
         """What the policies said since the last call, for the ledger."""
+        if not self._lines:
+            return []
         lines, self._lines = self._lines, []
         return [row_of(line) for line in lines]
 

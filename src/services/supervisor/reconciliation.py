@@ -33,8 +33,11 @@ class Findings(msgspec.Struct, frozen=True):
     synced: bool
 
 
+_BETWEEN = 3
+"""So many pauses have to fit before an order cannot come any more, or there is no look in between."""
 _FULL = frozenset({Purpose.START, Purpose.RESOLVE})
-_BALANCE = frozenset({Purpose.START, Purpose.POSITIONS})
+_ORDERS = _FULL | {Purpose.AUDIT}
+_BALANCE = frozenset({Purpose.START, Purpose.POSITIONS, Purpose.AUDIT})
 
 
 class Reconciliation:
@@ -72,7 +75,7 @@ class Reconciliation:
         self._adoption.unpark(frozenset(round_.about) if round_.purpose in _FULL else frozenset())
         if round_.purpose in _FULL:
             self._absences(round_)
-        if round_.purpose in (*_FULL, Purpose.OPEN):
+        if round_.purpose in (*_ORDERS, Purpose.OPEN):
             self._strangers(round_)
         self._compare(round_)
         self._schedule(round_)
@@ -121,7 +124,7 @@ class Reconciliation:
             self._doubt(key, pair, text, round_)
 
     def _doubt(self, key: str, pair: Pair, text: str, round_: Round) -> None:
-        purposes = _BALANCE if key.startswith("balance:") else _FULL
+        purposes = _BALANCE if key.startswith("balance:") else _ORDERS
         again = ms(self._bench.settings.recheck_seconds)
         doubt = self._doubts.setdefault(key, _Doubt(pair, text, self._bench.now, purposes))
         if round_.started >= doubt.at + again:
@@ -136,7 +139,7 @@ class Reconciliation:
         halted = self._register.books.halted
         for tracked in self._register.live():
             pair = tracked.order.pair
-            text = disagrees(tracked, round_) if round_.purpose in (*_FULL, Purpose.OPEN) else ""
+            text = disagrees(tracked, round_) if round_.purpose in (*_ORDERS, Purpose.OPEN) else ""
             if text and pair not in halted:
                 yield f"order:{tracked.client_id}", pair, text
         for pair, amount in sorted(self._register.books.positions.items()):
@@ -148,22 +151,27 @@ class Reconciliation:
     def _schedule(self, round_: Round) -> None:
         """The next round of the same kind, and a full one where this one left questions."""
         settings, now, inquiry = self._bench.settings, self._bench.now, self._inquiry()
-        if round_.purpose in (Purpose.OPEN, *_FULL):
+        if round_.purpose in (Purpose.OPEN, *_ORDERS):
             inquiry.due[Purpose.OPEN] = now + ms(settings.open_orders_seconds)
         if round_.purpose in _BALANCE and Purpose.POSITIONS not in inquiry.due:
             inquiry.due[Purpose.POSITIONS] = now + ms(settings.positions_seconds)
+        if round_.purpose in (Purpose.START, Purpose.AUDIT):
+            inquiry.due[Purpose.AUDIT] = now + ms(settings.audit_seconds)
         for tracked in self._register.unresolved():
             inquiry.want(Purpose.RESOLVE, now + self._pause(tracked))
 
     def _pause(self, tracked: Tracked) -> int:
         """How long (ms) until an order is looked for again: ever longer, but at once when it cannot come any more.
 
-        Each look costs part of what the venue answers in a minute, and that moment must not find it spent.
+        Each look costs part of what the venue answers in a minute, and that moment must not find it spent: there is
+        no look in between unless three pauses of that length still fit.
         """
         now = self._bench.now
         longer = max(ms(self._bench.settings.in_flight_seconds), now - tracked.moved_at)
         left = tracked.deadline + self._inquiry().margin + 1 - now
-        return min(longer, left) if left > 0 else ms(self._bench.settings.in_flight_seconds)
+        if left <= 0:
+            return ms(self._bench.settings.in_flight_seconds)
+        return longer if _BETWEEN * longer <= left else left
 
     def overdue(self) -> None:
         """Orders that were sent and not heard of: their outcome is unknown. What is not known is asked for."""

@@ -304,10 +304,12 @@ def needs_attention(tracked: Tracked) -> bool:
     return open_ or (tracked.progress in DONE and not tracked.settled)
 
 
-def replay(rows: Iterable[Line]) -> Register:
-    """The register that rows of a ledger add up to; rows of other kinds are passed over."""
+def replay(rows: Iterable[Line], until: int | None = None) -> Register:
+    """The register that rows of a ledger add up to, or their first `until`; rows of other kinds are passed over."""
     register, kinds = Register(), frozenset(KINDS.values())
     for line in rows:
+        if register.books.number == until:
+            break
         if line.kind in kinds:
             register.apply(record_of(line.body))
     return register

@@ -9,7 +9,7 @@ import pytest
 
 from src.core.errors import LedgerError
 from src.core.types import Approved, OrderKind, Side
-from src.core.venue import Ask, ClientId, Executed, Lost, OrderState, StatusChanged, VenueId, VenueStatus
+from src.core.venue import Ask, ClientId, Executed, Lost, OrderState, Place, StatusChanged, VenueId, VenueStatus
 from src.services.supervisor.actions import Question, Send, Withdraw, Write
 from src.services.supervisor.coordinator import Coordinator
 from src.services.supervisor.order_states import Progress
@@ -22,7 +22,7 @@ def test_start_asks_in_order_and_is_ready_when_all_is_answered_and_connected() -
     world.venue.back.clear()
     world.do(world.coordinator.start(world.now))
     world.run()
-    assert world.asks() == [Ask.TIME, Ask.BALANCES, Ask.OPEN_ORDERS, Ask.CLOSED_ORDERS, Ask.EXECUTIONS]
+    assert world.asks() == [Ask.TIME, Ask.OPEN_ORDERS, Ask.CLOSED_ORDERS, Ask.EXECUTIONS, Ask.BALANCES]
     assert not world.coordinator.ready
     world.tell(StatusChanged(VenueStatus.ONLINE, True, world.now))
     assert not world.coordinator.ready  # what happened before somebody listened has to be asked again
@@ -343,6 +343,59 @@ def test_reconciliation_keeps_its_intervals() -> None:
     assert (asks.count(Ask.OPEN_ORDERS), asks.count(Ask.TIME)) == (4, 2)
     assert asks[-2:] == [Ask.EXECUTIONS, Ask.BALANCES] or Ask.BALANCES in asks
     assert asks.count(Ask.BALANCES) == 1
+
+
+def test_an_audit_asks_for_everything_since_the_one_before() -> None:
+    world = World(SETTINGS.model_copy(update={"audit_seconds": 600.0}))
+    stranger = world.venue.strange(BTC, Side.BUY, "1")
+    world.wait(300)
+    world.venue.fill(stranger, "0.5")
+    world.venue.back.clear()
+    late = world.venue.executions.pop()
+    world.wait(180)
+    world.venue.executions.append(late)  # the exchange's history is behind: nobody looks back so far
+    world.wait(95)
+    assert world.coordinator.exposure() == {BTC: Decimal("0.5")}, "what is left of the order, and no execution"
+    world.trace.clear()
+    world.wait(25)
+    assert {*world.asks()} - {Ask.TIME} == {Ask.OPEN_ORDERS, Ask.CLOSED_ORDERS, Ask.EXECUTIONS, Ask.BALANCES}
+    assert world.coordinator.exposure() == {BTC: Decimal(1)}
+    world.trace.clear()
+    world.wait(600)
+    assert world.asks().count(Ask.CLOSED_ORDERS) == 1
+    assert (world.halts, world.codes()) == ([], ["external_order", "external_execution"])
+
+
+def test_a_search_for_orders_does_not_stand_behind_what_has_time() -> None:
+    world = World(SETTINGS.model_copy(update={"open_orders_seconds": 600.0}))
+    world.wait(119.5)
+    world.trace.clear()
+    world.do(world.coordinator.on_time(world.now + 500))  # executions and balances are asked for, and wait
+    assert world.asks() == [Ask.EXECUTIONS]
+    entry = world.submit(order("entry"))
+    world.venue.wire = [one for one in world.venue.wire if not isinstance(one, Place)]  # it never arrives
+    world.now += 3_000
+    world.do(world.coordinator.on_time(world.now))
+    assert world.progress(entry) is Progress.UNKNOWN
+    assert world.asks() == [Ask.EXECUTIONS, Ask.OPEN_ORDERS]
+    world.wait(12)
+    assert world.progress(entry) is Progress.ABSENT
+    assert world.asks().count(Ask.BALANCES) == 1, "and the rest is asked behind it"
+
+
+def test_what_is_open_is_not_looked_for_among_the_closed() -> None:
+    world = World()
+    resting = world.submit(order("resting", kind=OrderKind.LIMIT, limit="90"))
+    world.run()
+    lost = world.submit(order("lost", pair=ETH))
+    world.venue.wire.clear()
+    world.trace.clear()
+    world.wait(12)
+    asked = [one for one in world.trace if isinstance(one, Question) and one.ask is Ask.CLOSED_ORDERS]
+    assert {one.client_ids for one in asked} == {(lost,)}
+    assert world.progress(lost) is Progress.ABSENT
+    assert world.progress(resting) is Progress.ACKED
+    assert Ask.EXECUTIONS not in world.asks(), "what nobody has was not executed"
 
 
 def test_what_does_not_agree_is_looked_at_once_more_then_the_pair_is_halted() -> None:
