@@ -85,7 +85,7 @@ class Colony:
             np.full((self._depth, n_pairs), np.nan),
             np.full((self._depth, n_pairs), np.nan),
         )
-        self._work = _work(_FIRST_ROWS, self._past.close.shape)
+        self._work = k.Work(np.empty(self._past.close.shape), np.empty(n_pairs, dtype=np.int64))
         self._seen_at = np.full(n_pairs, k.EMPTY, dtype=np.int64)
         self._ballot = Ballot(n_pairs, settings.min_learners)
 
@@ -96,6 +96,11 @@ class Colony:
         """The living learners, sorted."""
         self._by_name()
         return self._names
+
+    @property
+    def order(self) -> IntArray:
+        """The rows of the living, in the order of `names`."""
+        return self._by_name()
 
     @property
     def rows(self) -> k.Rows:
@@ -252,7 +257,6 @@ class Colony:
         self._named, self._parents = (np.append(one, _nobody(size)) for one in (self._named, self._parents))
         rows, more = self._rows._asdict(), self._blank_rows(size)._asdict()
         self._rows = k.Rows(**{column: np.concatenate((rows[column], more[column])) for column in rows})
-        self._work = _work(self.capacity, self._past.close.shape)
 
     # Steps
 
@@ -362,7 +366,6 @@ class Colony:
         copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
         self._rows = k.Rows(**{name: copies[name] for name in k.Rows._fields})
         self._past = k.Past(**{name: copies[name] for name in k.Past._fields})
-        self._work = _work(self.capacity, self._past.close.shape)
         self._seen_at = copies["seen_at"]
         self._row_of = {name: row for row, name in enumerate(state.names) if name}
         self._named, self._parents = np.array(state.names, dtype=object), np.array(state.parents, dtype=object)
@@ -374,9 +377,3 @@ class Colony:
 
 def _nobody(capacity: int) -> npt.NDArray[np.object_]:
     return np.full(capacity, "", dtype=object)
-
-
-def _work(capacity: int, moved: tuple[int, int]) -> k.Work:
-    """Scratch of a step, kept between steps because making it costs more than using it."""
-    slot, outcome = np.zeros((2, capacity), dtype=np.int64)
-    return k.Work(slot, outcome, np.zeros(moved), np.zeros((capacity, k.CLASSES)))

@@ -1,4 +1,7 @@
-"""A learner's simulated book in compiled loops: what its opinions would have earned decides whether it may speak."""
+"""A learner's simulated book: what its opinions would have earned decides whether it may speak.
+
+The steps of one row, inlined into the loop over all of them.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,15 @@ from .colony_layout import (
     WINS,
     Knobs,
     Now,
-    Out,
-    compiled,
+    Rows,
+    inlined,
 )
 
 
-@compiled
-def _settle(numbers: FloatArray, counts: IntArray, book: FloatArray, row: int, price: float, knobs: Knobs) -> None:
+@inlined
+def _settle(rows: Rows, row: int, price: float, knobs: Knobs) -> None:
     """Close the simulated trade at `price`, both sides' costs paid, and let the book decide who may speak."""
+    numbers, counts, book = rows.numbers, rows.counts, rows.book
     profit = price / numbers[row, BOOK_PRICE] * (1.0 - knobs.side_cost) / (1.0 + knobs.side_cost) - 1.0
     book[row, counts[row, TRADES] % book.shape[1]] = profit
     counts[row, TRADES] += 1
@@ -47,33 +51,31 @@ def _settle(numbers: FloatArray, counts: IntArray, book: FloatArray, row: int, p
         counts[row, SILENCED] = 0
 
 
-@compiled
-def fill(numbers: FloatArray, counts: IntArray, book: FloatArray, now: Now, knobs: Knobs) -> None:
+@inlined
+def fill(rows: Rows, now: Now, knobs: Knobs, row: int) -> None:
     """Fill what was decided before at the open of this bar, the first after the decision."""
-    for row in range(counts.shape[0]):
-        price = now.open[counts[row, PAIR]]
-        known = now.fresh[counts[row, PAIR]] and math.isfinite(price) and price > 0.0
-        if counts[row, BOOK_ORDER] == NO_ORDER or not known:
-            continue
+    counts = rows.counts
+    price = now.open[counts[row, PAIR]]
+    known = now.fresh[counts[row, PAIR]] and math.isfinite(price) and price > 0.0
+    if counts[row, BOOK_ORDER] != NO_ORDER and known:
         if counts[row, BOOK_ORDER] == ENTER:
-            numbers[row, BOOK_PRICE] = price
+            rows.numbers[row, BOOK_PRICE] = price
             counts[row, BOOK_SINCE] = now.grid
         else:
-            _settle(numbers, counts, book, row, price, knobs)
+            _settle(rows, row, price, knobs)
             counts[row, BOOK_SINCE] = EMPTY
         counts[row, BOOK_ORDER] = NO_ORDER
 
 
-@compiled
-def decide(numbers: FloatArray, counts: IntArray, now: Now, out: Out) -> None:
+@inlined
+def decide(
+    numbers: FloatArray, counts: IntArray, row: int, fresh: bool, conviction: float, score: float, grid: int
+) -> None:
     """Long only: enter on an own strong buy opinion, leave on a strong sell opinion or after the horizon."""
-    for row in range(counts.shape[0]):
-        if not (counts[row, ALIVE] and now.fresh[counts[row, PAIR]] and counts[row, BOOK_ORDER] == NO_ORDER):
-            continue
-        conviction = out.conviction[row]
-        strong = out.score[row] >= numbers[row, ENTRY]  # False while NaN
+    if counts[row, ALIVE] and fresh and counts[row, BOOK_ORDER] == NO_ORDER:
+        strong = score >= numbers[row, ENTRY]  # False while NaN
         if counts[row, BOOK_SINCE] == EMPTY:
             if strong and conviction > 0.0:
                 counts[row, BOOK_ORDER] = ENTER
-        elif now.grid - counts[row, BOOK_SINCE] + 1 >= counts[row, HORIZON] or (strong and conviction < 0.0):
+        elif grid - counts[row, BOOK_SINCE] + 1 >= counts[row, HORIZON] or (strong and conviction < 0.0):
             counts[row, BOOK_ORDER] = LEAVE

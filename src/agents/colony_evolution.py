@@ -10,7 +10,6 @@ import numpy as np
 from ..core.config import Evolution
 from ..core.errors import InvariantError
 from ..core.randomness import generator_for
-from ..core.types import FloatArray
 from . import colony_layout as k
 from .colony import Colony
 from .colony_sharing import skill
@@ -25,22 +24,29 @@ def replacements(colony: Colony, settings: Evolution) -> list[tuple[str, str]]:
     those of the loser's horizon before others; a parent is not faulty and strictly better than the loser. Equals go
     by name.
     """
-    gain, counts = skill(colony, settings.min_outcomes), colony.rows.counts
+    gain, names, order = skill(colony, settings.min_outcomes), colony.names, colony.order
+    figures = colony.rows.counts[order][:, [k.MOAT, k.HORIZON, k.FAULTY]].tolist()
+    value = dict(zip(names, gain[order].tolist(), strict=True))
+    horizon = {name: own[1] for name, own in zip(names, figures, strict=True)}
+    faulty = {name for name, own in zip(names, figures, strict=True) if own[2]}
+    moats: dict[int, list[str]] = {}
+    for name, own in zip(names, figures, strict=True):
+        moats.setdefault(own[0], []).append(name)
     found = []
-    for moat in sorted({int(counts[colony.row_of(name), k.MOAT]) for name in colony.names}):
-        members = [name for name in colony.names if counts[colony.row_of(name), k.MOAT] == moat]
-        found += _within(colony, members, gain, int(settings.replaced_ratio * len(members)))
+    for _, members in sorted(moats.items()):
+        found += _within(members, value, horizon, faulty, int(settings.replaced_ratio * len(members)))
     return found
 
 
-def _within(colony: Colony, members: list[str], gain: FloatArray, most: int) -> list[tuple[str, str]]:
-    counts = colony.rows.counts
-    value = {name: float(gain[colony.row_of(name)]) for name in members}
-    faulty = [name for name in members if counts[colony.row_of(name), k.FAULTY]]
+def _within(
+    members: list[str], gain: dict[str, float], horizon: dict[str, int], broken: set[str], most: int
+) -> list[tuple[str, str]]:
+    """The pairs of one moat from its `members` by name; the `broken` are faulty."""
+    faulty = [name for name in members if name in broken]
     judged = sorted(
-        (name for name in members if name not in faulty and math.isfinite(value[name])), key=value.__getitem__
+        (name for name in members if name not in broken and math.isfinite(gain[name])), key=gain.__getitem__
     )
-    value |= dict.fromkeys(faulty, -math.inf)
+    value = gain | dict.fromkeys(faulty, -math.inf)
     losers = (faulty + judged)[:most]
     best = sorted((name for name in judged if name not in losers), key=lambda name: (-value[name], name))
     children = dict.fromkeys(best, 0)
@@ -49,8 +55,8 @@ def _within(colony: Colony, members: list[str], gain: FloatArray, most: int) -> 
         fit = [name for name in best if value[name] > value[loser]]
         if not fit:
             continue
-        horizon = counts[colony.row_of(loser), k.HORIZON]
-        parent = min(fit, key=lambda name: (children[name], counts[colony.row_of(name), k.HORIZON] != horizon))
+        own = horizon[loser]
+        parent = min(fit, key=lambda name: (children[name], horizon[name] != own))
         children[parent] += 1
         pairs.append((loser, parent))
     return pairs

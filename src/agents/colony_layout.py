@@ -6,10 +6,12 @@ import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit, types
+from numba.extending import intrinsic
 
 from ..core.compiled import compiled as plainly
 from ..core.config import Costs, Learners
@@ -23,7 +25,7 @@ DOWN, FLAT, UP = range(3)
 CLASSES = 3
 RANK_UNIT = 2.0**15 - 1.0  # |conviction| as a 16-bit integer: a quarter of the memory to scan, ties count half
 SMALLEST = 2.0**-1022  # keeps the loss of an impossible outcome finite
-NOWHERE, EMPTY = -1, -(2**62)  # no slot; a grid point that no run reaches
+EMPTY = -(2**62)  # a grid point that no run reaches
 NO_ORDER, ENTER, LEAVE = range(3)
 
 # Columns of Rows.numbers.
@@ -97,12 +99,10 @@ class Out(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch of one step; `slot` says where the guess in question lies, NOWHERE for rows that sit out."""
+    """Scratch of one step, made anew by each."""
 
-    slot: IntArray  # (rows,)
-    outcome: IntArray  # (rows,): class of the matured move
     moved: FloatArray  # (depth, pairs): log return since the bar in that slot, NaN where nobody asked yet
-    chance: FloatArray  # (rows, CLASSES)
+    known: IntArray  # (pairs,): how much is known of each pair in this slice
 
 
 class Knobs(NamedTuple):
@@ -134,6 +134,24 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
     """
     function.__qualname__ = f"{function.__qualname__}-{_SOURCES:08x}"
     return plainly(function)
+
+
+def inlined[F: Callable[..., Any]](function: F) -> F:
+    """A step of one row, which numba writes into the loop that calls it; no function of its own."""
+    return cast(F, njit(inline="always", error_model="numpy")(function))
+
+
+def _uncounted(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Machine code for the array without the block of memory that counts who refers to it."""
+    view = context.make_array(signature.args[0])(context, builder, arguments[0])
+    view.meminfo = context.get_constant_null(types.MemInfoPointer(types.voidptr))  # type: ignore[no-untyped-call]
+    view.parent = context.get_constant_null(types.pyobject)
+    return view._getvalue()
+
+
+borrowed = cast("Callable[[Any], Any]", intrinsic(lambda typing, array: (array(array), _uncounted)))
+"""The same array, whose references are not counted: for loops that hand arrays on once a row, where counting would
+cost more than the arithmetic. Only for arguments of a compiled function: whoever called it holds them meanwhile."""
 
 
 def readable(numbers: FloatArray, counts: IntArray) -> dict[str, Scalar | None]:

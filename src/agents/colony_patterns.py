@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import msgspec
 import numpy as np
@@ -74,9 +74,10 @@ def patterns(colony: Colony, settings: PatternSettings, now: int, among: Collect
     """
     gain, varied = skill(colony, settings.min_outcomes), _varied(colony.past)
     candidates, rejected = [], Counter[str]()
-    for name in colony.names if among is None else [name for name in colony.names if name in among]:
-        row = colony.row_of(name)
-        found = _candidate(colony, name, row, settings, now)
+    for name, row, has_new in _newest(colony):
+        if among is not None and name not in among:
+            continue
+        found = _candidate(colony, name, row, settings, now) if has_new else None
         reason = _refusal(colony, row, found, settings, gain, varied)
         if reason:
             rejected[reason] += 1
@@ -86,25 +87,32 @@ def patterns(colony: Colony, settings: PatternSettings, now: int, among: Collect
     return Archive(tuple(candidates), dict(sorted(rejected.items())))
 
 
-def _candidate(colony: Colony, name: str, row: int, settings: PatternSettings, now: int) -> Candidate | None:
-    numbers, counts = colony.rows.numbers[row], colony.rows.counts[row]
-    seen = int(counts[k.PATTERN_AT])
-    if seen in (k.EMPTY, int(counts[k.ARCHIVED_AT])) or numbers[k.PATTERN_SAID] == 0.0:
-        return None
+def _newest(colony: Colony) -> Iterator[tuple[str, int, bool]]:
+    """Every living learner by name: its row, and whether it has a pattern with an outcome that is not archived yet."""
+    order = colony.order
+    numbers, counts = colony.rows.numbers[order], colony.rows.counts[order]
+    seen = counts[:, k.PATTERN_AT]
+    new = (seen != k.EMPTY) & (seen != counts[:, k.ARCHIVED_AT]) & (numbers[:, k.PATTERN_SAID] != 0.0)
+    return zip(colony.names, order.tolist(), new.tolist(), strict=True)
+
+
+def _candidate(colony: Colony, name: str, row: int, settings: PatternSettings, now: int) -> Candidate:
+    numbers, counts = colony.rows.numbers[row].tolist(), colony.rows.counts[row].tolist()
+    seen = counts[k.PATTERN_AT]
     features = colony.rows.pattern[row, k.SETTLED].copy()
     features.flags.writeable = False
-    score = float(numbers[k.PATTERN_SCORE])
+    score = numbers[k.PATTERN_SCORE]
     return Candidate(
         learner=name,
-        pair_index=int(counts[k.PAIR]),
-        moat=int(counts[k.MOAT]),
-        horizon=int(counts[k.HORIZON]),
+        pair_index=counts[k.PAIR],
+        moat=counts[k.MOAT],
+        horizon=counts[k.HORIZON],
         side=Side.BUY if numbers[k.PATTERN_SAID] > 0.0 else Side.SELL,
         score=score,
-        conviction=float(numbers[k.PATTERN_SAID]),
-        move=float(numbers[k.PATTERN_MOVE]),
+        conviction=numbers[k.PATTERN_SAID],
+        move=numbers[k.PATTERN_MOVE],
         seen=seen,
-        known=seen + int(counts[k.HORIZON]),
+        known=seen + counts[k.HORIZON],
         value=100.0 * score * decay(now - seen, settings.lifetime_intervals),
         features=features,
     )
@@ -156,25 +164,24 @@ class Interest(msgspec.Struct, frozen=True):
 
 def interestingness(colony: Colony, settings: PatternSettings, min_t2: float) -> dict[str, Interest]:
     """Of every living learner, by name."""
-    apart, names = distances(colony.policy_vectors()), colony.names
-    learnt = np.any(colony.policy_vectors() != 0.0, axis=1) & (len(names) > 1)
+    policies, names = colony.policy_vectors(), colony.names
+    apart = distances(policies)
+    learnt = np.any(policies != 0.0, axis=1) & (len(names) > 1)
     mean = apart.sum(axis=1) / max(len(names) - 1, 1)
     np.fill_diagonal(apart, math.inf)
     nearest = apart.min(axis=1, initial=math.inf)
-    found = {}
-    for place, name in enumerate(names):
-        row = colony.row_of(name)
-        numbers, counts = colony.rows.numbers[row], colony.rows.counts[row]
-        trust = 1.0 - min_t2 / numbers[k.T2] if numbers[k.BETA] > 0.0 and numbers[k.T2] > min_t2 else 0.0
-        found[name] = Interest(
-            novelty=_points(nearest[place] if learnt[place] else 0.0),
-            performance=_points(trust),
-            diversity=_points(mean[place] if learnt[place] else 0.0),
-            evolution=_points(counts[k.GENERATION] / settings.novel_generations),
-            sharing=_points(numbers[k.GAVE]),
-        )
-    return found
+    numbers, generation = colony.rows.numbers[colony.order], colony.rows.counts[colony.order, k.GENERATION]
+    trusted = (numbers[:, k.BETA] > 0.0) & (numbers[:, k.T2] > min_t2)
+    trust = 1.0 - np.divide(min_t2, numbers[:, k.T2], out=np.ones(len(names)), where=trusted)
+    marks = (
+        np.where(learnt, nearest, 0.0), trust, np.where(learnt, mean, 0.0), generation / settings.novel_generations,
+        numbers[:, k.GAVE],
+    )  # fmt: skip
+    rows = zip(*[_points(ratios) for ratios in marks], strict=True)
+    return {name: Interest(*row) for name, row in zip(names, rows, strict=True)}
 
 
-def _points(ratio: float) -> float:
-    return 20.0 * min(1.0, max(0.0, float(ratio)))
+def _points(ratios: FloatArray) -> list[float]:
+    """0 to 20 for 0 to 1; what is not known (NaN) gives none."""
+    points: list[float] = (20.0 * np.where(ratios > 0.0, np.minimum(ratios, 1.0), 0.0)).tolist()
+    return points

@@ -62,16 +62,16 @@ class Shared(msgspec.Struct, frozen=True):
 def links_of(colony: Colony, edges: Iterable[tuple[str, str]]) -> Links:
     """The network's edges as arrays; they hold both ways, edges of the dead are left out, doubles count once."""
     names = [""] * colony.capacity
-    around: dict[str, set[str]] = {name: set() for name in colony.names}
+    row_of = dict(zip(colony.names, colony.order.tolist(), strict=True))
+    around: dict[str, set[str]] = {name: set() for name in row_of}
     for one, other in edges:
         if one in around and other in around and one != other:
             around[one].add(other)
             around[other].add(one)
     lists: list[list[int]] = [[] for _ in names]
-    for name in colony.names:
-        row = colony.row_of(name)
+    for name, row in row_of.items():
         names[row] = name
-        lists[row] = [colony.row_of(other) for other in sorted(around[name])]
+        lists[row] = [row_of[other] for other in sorted(around[name])]
     start = np.concatenate(([0], np.cumsum([len(each) for each in lists], dtype=np.int64)))
     to = np.array([row for each in lists for row in each], dtype=np.int64)
     return Links(colony.population, tuple(names), start, to)

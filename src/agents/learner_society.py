@@ -34,6 +34,7 @@ class Society:
         self._settings, self._figures = world.settings, world.figures.society
         self._lessons = Lessons(world, colony)
         self._horizons = {one.name: one.intervals for one in world.settings.learners.horizons}
+        self._wanted = np.array(list(self._horizons.values()), dtype=np.int64)
         self._took_at: dict[str, int] = {}
         self._links: Links | None = None
         self._taker_horizon: IntArray = np.zeros(0, dtype=np.int64)
@@ -127,9 +128,12 @@ class Society:
         return self._views[1][name]
 
     def _look(self) -> dict[str, GroupView]:
-        rows, wanted = self._colony.rows, np.array(list(self._horizons.values()))
-        learners, able = np.zeros((2, wanted.size), dtype=np.int64)
-        diversity = np.full(wanted.size, math.nan)
+        rows, wanted = self._colony.rows, self._wanted
+        learners, able, diversity = (
+            np.zeros(wanted.size, np.int64),
+            np.zeros(wanted.size, np.int64),
+            np.empty(wanted.size),
+        )
         least = self._settings.sharing.min_outcomes
         _look(rows.numbers, rows.counts, rows.weights, wanted, least, learners, able, diversity)
         figures = zip(self._horizons, learners.tolist(), able.tolist(), diversity.tolist(), strict=True)
@@ -197,6 +201,7 @@ def _look(
     features = weights.shape[2]
     total, policy = np.zeros((horizons.shape[0], features)), np.empty(features)
     known = np.zeros(horizons.shape[0])
+    diversity[:] = math.nan
     for row in range(counts.shape[0]):
         for group in range(horizons.shape[0]):
             if counts[row, k.ALIVE] == 0 or counts[row, k.HORIZON] != horizons[group]:

@@ -95,7 +95,7 @@ class ExplorerTeams:
             return
         self._due = False
         active = self._world.active
-        seen = [index for index, pair in enumerate(snapshot.pairs) if snapshot.fresh[index] and pair not in active]
+        seen = [index for index, pair in enumerate(snapshot.pairs) if pair not in active and snapshot.fresh[index]]
         if not seen:
             return
         base = self._base(snapshot, seen)

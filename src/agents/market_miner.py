@@ -124,8 +124,8 @@ class MarketMiners:
         for miner in self._members:
             if not fresh[miner.index]:
                 continue
-            row = close, high, low, rsi, atr, momentum = rows[miner.index]
-            if not math.isfinite(sum(row)):
+            close, high, low, rsi, atr, momentum = rows[miner.index]
+            if not math.isfinite(close + high + low + rsi + atr + momentum):
                 miner.act(snapshot)
                 continue
             message = miner.told = MarketData(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -70,7 +69,8 @@ class PatternArchive:
 
     def mean_interest(self, learners: Collection[str]) -> float:
         """Mean interestingness of these learners, 0 for those who were not looked at yet."""
-        return sum(map(self.interest.get, learners, repeat(0.0))) / max(len(learners), 1)
+        interest = self.interest
+        return sum([interest.get(name, 0.0) for name in learners]) / max(len(learners), 1) if interest else 0.0
 
     def _request(self, candidate: Candidate, at: int) -> None:
         interval, features = self._world.model.interval_ms, candidate.features.tolist()

@@ -166,8 +166,9 @@ class LearnerCollective:
         snapshot = self._moats.without_missing(snapshot)
         step = self._colony.step(snapshot)
         self._watch.look(self._colony, step, heard)
+        pairs, active = self._pairs, self._world.active
         for idea in self._colony.ideas(step, snapshot):
-            if self._pairs[idea.pair_index] in self._world.active:
+            if pairs[idea.pair_index] in active:
                 self._publish(idea, snapshot)
         self._wants.look(snapshot)
         if np.count_nonzero(heard):
@@ -191,15 +192,16 @@ class LearnerCollective:
             self._model.note(Decision(self._model.now_ms(), "refusal", reason=reason, source=short(message.source)))
 
     def _publish(self, idea: SwarmIdea, snapshot: Snapshot) -> None:
+        place, side, at = idea.pair_index, idea.side, snapshot.at
         message = MycelialIdea(
             source=idea.learners[0],
-            at=snapshot.at,
-            known_at=snapshot.at,
-            pair=self._pairs[idea.pair_index],
-            price=snapshot.close.item(idea.pair_index),
-            side=idea.side,
+            at=at,
+            known_at=at,
+            pair=self._pairs[place],
+            price=snapshot.close.item(place),
+            side=side,
             score=idea.score,
-            edge=idea.edge if idea.side is Side.BUY else -idea.edge,
+            edge=idea.edge if side is Side.BUY else -idea.edge,
             horizon=idea.horizon,
             learners=idea.learners,
             interestingness=self._archive.mean_interest(idea.learners),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numba
 import numpy as np
@@ -27,6 +27,8 @@ _COLUMNS = np.array(
     dtype=np.int64,
 )
 _ATR = INDICATOR_INDEX["atr"]
+_SIDES = (Side.BUY, Side.BUY, Side.SELL)
+"""By sign: +1 and, from the end, -1."""
 
 
 class TechnicalAnalyst(MycelialAgent):
@@ -59,7 +61,8 @@ class AnalystTeams:
         self._members = [[f"analyst-{pair}-{team}" for team in range(1, TEAM + 1)] for pair in world.pairs]
         self._channels = [f"baseline-trade-ideas:{pair}" for pair in world.pairs]
         self._living = np.zeros((len(world.pairs), TEAM), dtype=np.int64)
-        self._manned = self._living.any(axis=1)  # the pairs that have an analyst
+        self._sides, self._reasons = np.zeros((2, len(world.pairs), TEAM), dtype=np.int64)
+        self._confidences = np.zeros((len(world.pairs), TEAM))
         self._rules = np.array(rules_of(world.settings.analysts))
         world.model.bus.subscribe("market-data:*", self._heard.on_market_data, self.name)
         world.model.add_actor(self)
@@ -71,15 +74,18 @@ class AnalystTeams:
         for team_id in range(1, TEAM + 1):
             analyst = TechnicalAnalyst(self._model, pair, team_id, self)
             self._living[self._pairs.index(pair), team_id - 1] = 1
-            self._manned = self._living.any(axis=1)
             yield analyst
 
     def act(self, snapshot: Snapshot) -> None:
         """Read the indicators of every announced pair; publish the votes of those that see a signal."""
-        heard = self._heard.take(snapshot) & self._manned
-        sides, confidences, reasons = signals(snapshot.indicators, snapshot.close, heard, _COLUMNS, _ATR, self._rules)
-        sides *= self._living
-        self._watch.look(self._living, heard, sides, reasons, confidences)
+        heard = self._heard.take(snapshot)
+        living, sides, confidences, reasons = self._living, self._sides, self._confidences, self._reasons
+        speaks = signals(
+            snapshot.indicators, snapshot.close, heard, _COLUMNS, _ATR, self._rules, living, sides, confidences, reasons
+        )
+        self._watch.look(living, heard, sides, reasons, confidences)
+        if not speaks:
+            return
         said = sides.tolist(), confidences.tolist(), reasons.tolist()
         for index, (own, sure, why) in enumerate(zip(*said, strict=True)):
             if any(own):
@@ -88,18 +94,13 @@ class AnalystTeams:
     def silence(self, pair: Pair, team_id: int) -> None:
         """Count this analyst's signals no more: it left."""
         self._living[self._pairs.index(pair), team_id - 1] = 0
-        self._manned = self._living.any(axis=1)
 
     def _publish(
         self, index: int, snapshot: Snapshot, sides: list[int], confidences: list[float], reasons: list[int]
     ) -> None:
         said, at = zip(self._members[index], sides, confidences, reasons, strict=True), snapshot.at
         votes = tuple(
-            [
-                Vote(name, Side.BUY if side > 0 else Side.SELL, confidence, SIGNALS[reason])
-                for name, side, confidence, reason in said
-                if side
-            ]
+            [Vote(name, _SIDES[side], confidence, SIGNALS[reason]) for name, side, confidence, reason in said if side]
         )
         idea = BaselineIdea(
             source=votes[0].voter,
@@ -114,27 +115,27 @@ class AnalystTeams:
 
 @numba.njit(cache=True)
 def signals(
-    indicators: FloatArray, close: FloatArray, heard: BoolArray, columns: IntArray, atr_column: int, rules: FloatArray
-) -> Any:
-    """The strongest signal of each analyst.
+    indicators: FloatArray, close: FloatArray, heard: BoolArray, columns: IntArray, atr_column: int, rules: FloatArray,
+    living: IntArray, sides: IntArray, confidences: FloatArray, reasons: IntArray,
+) -> bool:  # fmt: skip
+    """The strongest signal of each living analyst; whether there is any.
 
     `indicators` (pairs, indicators) and `close` (pairs,) of a Snapshot, `heard` (pairs,), `columns` (3, 5): RSI,
-    MACD histogram, its previous value, lower and upper band of each team. Returns sides (+1 buy, -1 sell, 0
+    MACD histogram, its previous value, lower and upper band of each team. Writes sides (+1 buy, -1 sell, 0
     none), confidences in [0, 1] and reasons (index into SIGNALS), each (pairs, 3); see `strongest`.
     """
-    pairs = indicators.shape[0]
-    sides = np.zeros((pairs, 3), dtype=np.int64)
-    confidences = np.zeros((pairs, 3))
-    reasons = np.zeros((pairs, 3), dtype=np.int64)
-    for p in range(pairs):
-        if not heard[p]:
-            continue
+    speaks = False
+    for p in range(indicators.shape[0]):
         row, atr = indicators[p], indicators[p, atr_column]
         for team in range(3):
+            sides[p, team], confidences[p, team], reasons[p, team] = 0, 0.0, 0
+            if not heard[p] or living[p, team] == 0:
+                continue
             of = columns[team]
             found = strongest(row[of[0]], row[of[1]], row[of[2]], row[of[3]], row[of[4]], atr, close[p], rules)
             sides[p, team], confidences[p, team], reasons[p, team] = found
-    return sides, confidences, reasons
+            speaks |= sides[p, team] != 0
+    return speaks
 
 
 def populate(world: World) -> None:

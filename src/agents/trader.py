@@ -20,6 +20,9 @@ from .world import World
 
 NAME = "trader"
 
+_Held = tuple[Idea, Heard]
+"""An idea that waits for its counterpart, and the message that it was said in."""
+
 
 class Trader(MycelialAgent):
     """Applies the Rule of 3 to the analysts' votes and the three-learner rule to the swarm's idea.
@@ -37,9 +40,8 @@ class Trader(MycelialAgent):
         self._rules = rules
         self._adviser = adviser
         self._halted = ""
-        self._baseline: dict[Pair, Idea] = {}
-        self._mycelial: dict[Pair, Idea] = {}
-        self._heard: dict[tuple[Stream, Pair], Heard] = {}
+        self._baseline: dict[Pair, _Held] = {}
+        self._mycelial: dict[Pair, _Held] = {}
         self._new: set[Pair] = set()
         self.hear("baseline-trade-ideas:*", self._on_baseline)
         self.hear("mycelial-trade-ideas", self._on_mycelial)
@@ -47,48 +49,41 @@ class Trader(MycelialAgent):
 
     def act(self, snapshot: Snapshot) -> None:
         """Match what was heard; ideas that are too old are forgotten."""
-        for pair in sorted(self._new):
-            self._match(pair, snapshot)
-        self._new.clear()
+        if self._new:
+            for pair in sorted(self._new):
+                self._match(pair, snapshot)
+            self._new.clear()
         oldest = snapshot.at - self._rules.window_ms
-        for stream, held in ((Stream.BASELINE, self._baseline), (Stream.MYCELIAL, self._mycelial)):
-            for pair in [pair for pair, idea in held.items() if idea.at < oldest]:
-                self._forget(stream, pair)
-
-    def _ideas(self, stream: Stream) -> dict[Pair, Idea]:
-        return self._baseline if stream is Stream.BASELINE else self._mycelial
-
-    def _forget(self, stream: Stream, pair: Pair) -> None:
-        del self._ideas(stream)[pair]
-        self._heard.pop((stream, pair), None)
+        for held in (self._baseline, self._mycelial):
+            for pair in [pair for pair, (idea, _) in held.items() if idea.at < oldest]:
+                del held[pair]
 
     def _on_baseline(self, message: Message) -> None:
         if isinstance(message, BaselineIdea):
-            self._hear_idea(Stream.BASELINE, message)
+            self._hear_idea(Stream.BASELINE, self._baseline, message)
 
     def _on_mycelial(self, message: Message) -> None:
         if isinstance(message, MycelialIdea):
-            self._hear_idea(Stream.MYCELIAL, message)
+            self._hear_idea(Stream.MYCELIAL, self._mycelial, message)
 
-    def _hear_idea(self, stream: Stream, message: BaselineIdea | MycelialIdea) -> None:
-        rules = self._rules
-        if not plausible(message, self.model.now_ms(), rules):
+    def _hear_idea(self, stream: Stream, held: dict[Pair, _Held], message: BaselineIdea | MycelialIdea) -> None:
+        model, rules = self.model, self._rules
+        if not plausible(message, model.now_ms(), rules):
             self._drop(message)
-        elif (idea := idea_of(message, rules)) is not None:
-            self._keep(stream, idea, Heard(self.model.bus.origin(), message))
+            return
+        idea = idea_of(message, rules)
+        if idea is None:
+            return
+        pair, said = idea.pair, Heard(model.bus.origin(), message)
+        held[pair] = (idea, said)
+        self._new.add(pair)
+        model.outbox.ideas.append((stream, idea))
+        if idea.side is Side.SELL and pair in model.account.held:
+            self._trace(pair, (said,))
 
     def _drop(self, message: Message) -> None:
         at, source = self.model.now_ms(), short(message.source)
         self.model.note(Decision(at, "refusal", reason="implausible_idea", source=source))
-
-    def _keep(self, stream: Stream, idea: Idea, said: Heard) -> None:
-        pair, model = idea.pair, self.model
-        self._ideas(stream)[pair] = idea
-        self._heard[stream, pair] = said
-        self._new.add(pair)
-        model.heard(stream, idea)
-        if idea.side is Side.SELL and pair in model.account.held:
-            self._trace(pair, (said,))
 
     def _trace(self, pair: Pair, heard: tuple[Heard, ...], advice: str = "") -> None:
         """Leave the messages behind a meeting, or behind the wish to leave a position, for the record."""
@@ -103,15 +98,16 @@ class Trader(MycelialAgent):
                 self._halted = ""
 
     def _match(self, pair: Pair, snapshot: Snapshot) -> None:
-        baseline, mycelial = self._baseline.get(pair), self._mycelial.get(pair)
-        if baseline is None or mycelial is None or not meets(baseline, mycelial, self._rules):
+        held, other = self._baseline.get(pair), self._mycelial.get(pair)
+        if held is None or other is None:
+            return
+        (baseline, said), (mycelial, too) = held, other
+        if not meets(baseline, mycelial, self._rules):
             return
         advice = self._advice(baseline, mycelial, snapshot)
-        said = "" if advice is None else advice.action.value
         if baseline.side is mycelial.side and (mycelial.side is Side.BUY or pair in self.model.account.held):
-            self._trace(pair, (self._heard[Stream.BASELINE, pair], self._heard[Stream.MYCELIAL, pair]), said)
-        self._forget(Stream.BASELINE, pair)
-        self._forget(Stream.MYCELIAL, pair)
+            self._trace(pair, (said, too), "" if advice is None else advice.action.value)
+        del self._baseline[pair], self._mycelial[pair]
         self.say("synthesized-trade-log", self._meeting(baseline, mycelial, snapshot, advice))
 
     def _advice(self, baseline: Idea, mycelial: Idea, snapshot: Snapshot) -> Recommendation | None:
@@ -152,20 +148,21 @@ class Trader(MycelialAgent):
 
     def state(self) -> dict[str, Any]:
         """Ideas that wait for their counterpart, and a halt."""
+        heard = [(Stream.BASELINE, pair, said) for pair, (_, said) in self._baseline.items()]
+        heard += [(Stream.MYCELIAL, pair, said) for pair, (_, said) in self._mycelial.items()]
         return {
             "halted": self._halted,
-            "baseline": [msgspec.to_builtins(idea) for idea in self._baseline.values()],
-            "mycelial": [msgspec.to_builtins(idea) for idea in self._mycelial.values()],
-            "heard": [[*key, msgspec.to_builtins(said)] for key, said in self._heard.items()],
+            "baseline": [msgspec.to_builtins(idea) for idea, _ in self._baseline.values()],
+            "mycelial": [msgspec.to_builtins(idea) for idea, _ in self._mycelial.values()],
+            "heard": [[stream, pair, msgspec.to_builtins(said)] for stream, pair, said in heard],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._halted = state["halted"]
-        self._baseline = {idea.pair: idea for idea in _ideas(state["baseline"])}
-        self._mycelial = {idea.pair: idea for idea in _ideas(state["mycelial"])}
-        self._heard = {(Stream(stream), Pair(pair)): msgspec.convert(said, Heard)
-                       for stream, pair, said in state["heard"]}  # fmt: skip
+        heard = {(Stream(stream), pair): msgspec.convert(said, Heard) for stream, pair, said in state["heard"]}
+        self._baseline = {idea.pair: (idea, heard[Stream.BASELINE, idea.pair]) for idea in _ideas(state["baseline"])}
+        self._mycelial = {idea.pair: (idea, heard[Stream.MYCELIAL, idea.pair]) for idea in _ideas(state["mycelial"])}
 
 
 def _ideas(raw: list[Any]) -> Iterator[Idea]:

@@ -138,7 +138,7 @@ def _policy(fields: Fields) -> Command:
         raise NotFound(f"policy: no policy {policy[:40]!r}; {hint}")
     if state not in STATES:
         raise UsageError(f"policy: to {state[:40]!r}: write {', '.join(STATES)}")
-    reason = _reason(fields, kind, f"asked to be {state}")
+    reason = _reason(fields, kind, None if state == "on" else f"asked to be {state}")
     return Command(kind, reason, SOURCE, policy=policy, state=state)
 
 

@@ -42,6 +42,10 @@ class TradeExperience(Experience):
         self._clip = clip
         self._moments: dict[str, dict[Pair, Moment]] = {book: {} for book in settings.books}
 
+    def learns_from(self, book: str) -> bool:
+        """Whether `book` is one of the books of the settings."""
+        return book in self._moments
+
     def on_entries(self, book: str, orders: Sequence[Order], intents: Sequence[Intent], snapshot: Snapshot) -> None:
         """Keep the moments of the entries that `book` sent in this slice, if it is one that is learnt from."""
         moments = self._moments.get(book)
@@ -49,10 +53,15 @@ class TradeExperience(Experience):
             return
         for order in orders:
             if order.side is Side.BUY:
-                moments.pop(order.pair, None)
-                moment = self._moment(order, intents, snapshot)
-                if moment is not None and not self._is_known(order.pair, moment.at):
-                    moments[order.pair] = moment
+                own = [one for one in intents if one.pair == order.pair and one.side is Side.BUY]
+                self._keep(moments, order.pair, own[0] if own and order.reason == ENTRY else None, snapshot)
+
+    def on_intents(self, book: str, intents: Sequence[Intent], snapshot: Snapshot) -> None:
+        """Keep the moments in which these intents became entries of `book`."""
+        moments = self._moments.get(book)
+        if moments is not None:
+            for intent in intents:
+                self._keep(moments, intent.pair, intent, snapshot)
 
     def on_trades(self, at: int, trades: Sequence[Trade]) -> None:
         """Remember what became of the moments whose trades closed."""
@@ -62,15 +71,15 @@ class TradeExperience(Experience):
             if moment is not None:
                 self._memory.remember([_record(trade, moment, at)])
 
-    def _moment(self, order: Order, intents: Sequence[Intent], snapshot: Snapshot) -> Moment | None:
-        intent = next((one for one in intents if one.pair == order.pair and one.side is Side.BUY), None)
-        if order.reason != ENTRY or intent is None:
-            return None
-        features = snapshot.features[snapshot.pairs.index(order.pair)]
+    def _keep(self, moments: dict[Pair, Moment], pair: Pair, intent: Intent | None, snapshot: Snapshot) -> None:
+        """What was bought of a pair follows this intent, if any; a moment in which another book bought is known."""
+        moments.pop(pair, None)
+        if intent is None or self._is_known(pair, snapshot.at):
+            return
+        features = snapshot.features[snapshot.pairs.index(pair)]
         vector = embed(features, self._clip, self._settings.min_known_ratio)
-        if vector is None:
-            return None
-        return Moment(snapshot.at, tuple(vector.tolist()), intent.score, intent.edge, intent.horizon)
+        if vector is not None:
+            moments[pair] = Moment(snapshot.at, tuple(vector.tolist()), intent.score, intent.edge, intent.horizon)
 
     def _is_known(self, pair: Pair, at: int) -> bool:
         """Whether another book bought in the same moment."""

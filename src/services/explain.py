@@ -58,8 +58,10 @@ def why(story: Story, wanted: str) -> dict[str, Any]:
         found |= _behind(told, decided, rules.trader)
     if order.side is Side.SELL:
         found["exit"] = _exit(story, order, decided)
-    elif order.reason == "manual":
-        found["command"] = _command(story, order, ("order",))
+    else:
+        found["stops"] = list(_stops(story, order))
+        if order.reason == "manual":
+            found["command"] = _command(story, order, ("order",))
     if review is not None:
         found["data"] = review.data
     found["size"] = _size(story, order, review)
@@ -233,12 +235,30 @@ def _exit(story: Story, order: Order, decided: Decided | None) -> dict[str, Any]
     if order.reason == "stop" and entry is not None and entry.stop is not None:
         price = next(fill.price for fill in story.fills if fill.order_id == entry.id)
         found |= {"entry_price": records.plain(price), "stop_ratio": records.plain(entry.stop)}
-        found["trigger"] = records.plain(price * (1 - entry.stop))
+        found["trigger"] = records.plain(price * (1 - entry.stop) if order.trigger is None else order.trigger)
     if order.reason in ("flatten", "manual", "emergency_shutdown"):
         found["command"] = _command(story, order, ("flatten", "order", "emergency_shutdown"))
     if decided is not None:
         found["wished_by"] = "baseline" if decided.baseline is not None else "mycelial"
     return found
+
+
+def _stops(story: Story, entry: Order) -> Iterator[dict[str, Any]]:
+    """The stops that the coordinator placed behind an entry, each with what became of it, up to the next entry."""
+    bought = [fill for fill in story.fills if fill.pair == entry.pair and fill.side is Side.BUY]
+    mine = [fill.at for fill in bought if fill.order_id == entry.id]
+    until = min((fill.at for fill in bought if mine and fill.order_id != entry.id and fill.at > mine[0]), default=None)
+    for one in story.orders.values():
+        placed = one.reason == "stop" and one.pair == entry.pair and one.side is Side.SELL and one.trigger is not None
+        if placed and mine and mine[0] <= one.at and (until is None or one.at < until):
+            states = [state.state for state in story.states if state.id == one.id]
+            yield {
+                "order": str(one.id),
+                "amount": records.plain(one.amount),
+                "trigger": records.plain(one.trigger or Decimal(0)),
+                "at": iso(one.at),
+                "state": states[-1] if states else None,
+            }
 
 
 def _entry_of(story: Story, order: Order) -> Order | None:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 
-import msgspec
-
 from ..core.config import Costs, Risk
 from ..core.desk import Limits, Looked, look
 from ..core.limits import AccountLimits, Control, Figure, text
 from ..core.ports import SpineState
 from ..core.standing import withheld
 from ..core.types import Approved, Denied, Order, Side
-from .account_controls import account_controls
+from .account_controls import account_controls, account_objection
 from .limits import Watch
 
 
@@ -51,6 +49,16 @@ def every_control(order: Order, looked: Looked, limits: Limits) -> Iterator[Cont
         yield Control(name, objects, *_FIGURES[name](order, looked, limits))
     if looked.account is not None and limits.account is not None:
         yield from account_controls(order, looked.equity, looked.account, limits.account)
+
+
+def _objection(order: Order, looked: Looked, limits: Limits) -> Control | None:
+    """The first of `every_control` that objects; of the others nobody needs the figures."""
+    for name, objects in controls(order, looked, limits):
+        if objects:
+            return Control(name, True, *_FIGURES[name](order, looked, limits))
+    if looked.account is None or limits.account is None:
+        return None
+    return account_objection(order, looked.equity, looked.account, limits.account)
 
 
 def _age(order: Order, looked: Looked, limits: Limits) -> tuple[Figure, Figure]:
@@ -106,12 +114,12 @@ class RiskGate:
     def review(self, order: Order, state: SpineState) -> Approved | Denied:
         """Approve or deny one order against the state of this slice."""
         at, limits = state.snapshot.at, self._limits_of(state.snapshot.interval_ms)
-        looked = look(order, state)
         if self._watch is None:
+            looked = look(order, state)
             reason = next((name for name, objects in controls(order, looked, limits) if objects), "")
             return Denied(order, at, reason) if reason else Approved(order, at)
-        looked = self.looked = msgspec.structs.replace(looked, account=self._watch.measure(order, state))
-        objection = next((one for one in every_control(order, looked, limits) if one.objects), None)
+        looked = self.looked = look(order, state, self._watch.measure(order, state))
+        objection = _objection(order, looked, limits)
         if objection is not None:
             return Denied(order, at, objection.name, "", text(objection.value), text(objection.limit))
         self._watch.approved(order, at)

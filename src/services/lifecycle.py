@@ -43,23 +43,28 @@ class AssetLife(Life):
         self._hibernation_ms = round(settings.hibernation_days * DAY_MS)
         self._delisted_ms = round(settings.delisted_days * DAY_MS)
         self._standings: dict[Pair, Standing] = {}
+        self._probation: list[Pair] = []
         self._seen: dict[Pair, int] = {}
+        self._whole: tuple[tuple[Pair, ...], int] | None = None  # when all had a bar, not in `_seen` yet
 
     def on_trades(self, at: int, trades: Sequence[Trade]) -> Sequence[Transition]:
         """Count closed trades and the time that passed; all changes of a slice are made together, or none is."""
+        if not (trades or self._probation):
+            return ()
         changed: dict[Pair, Standing] = {}
         for trade in trades:
             before = changed.get(trade.pair) or self._standings.get(trade.pair) or Standing(Stage.ACTIVE, at)
             total = before.profit_ratio + trade.profit_ratio
             changed[trade.pair] = msgspec.structs.replace(before, profit_ratio=total)
         moved = []
-        for pair in sorted({*changed, *self._on_probation()}):
+        for pair in sorted({*changed, *self._probation}):
             before = changed.get(pair) or self._standings[pair]
             after = self._aged(before, at)
             if after.stage is not before.stage:
                 moved.append(_transition(pair, before, after, at))
             changed[pair] = after
-        self._standings = {**self._standings, **changed}
+        if any(self._standings.get(pair) != after for pair, after in changed.items()):
+            self._keep({**self._standings, **changed})
         return moved
 
     def on_bars(self, slice_: Slice) -> Sequence[Transition]:
@@ -72,13 +77,22 @@ class AssetLife(Life):
         if block is None or not count:
             return ()
         if count == len(block.pairs):
-            self._seen.update(dict.fromkeys(block.pairs, at))
+            self._whole = (block.pairs, at)
             return ()
+        self._see()
         self._seen.update(dict.fromkeys(compress(block.pairs, block.present.tolist()), at))
         gone = [pair for pair in sorted(self._standings) if self._is_gone(pair, at)]
         moved = [_transition(pair, self._standings[pair], self._delisted(pair, at), at) for pair in gone]
-        self._standings = {**self._standings, **{pair: self._delisted(pair, at) for pair in gone}}
+        if gone:
+            self._keep({**self._standings, **{pair: self._delisted(pair, at) for pair in gone}})
         return moved
+
+    def _see(self) -> None:
+        """Note what was put off in slices in which every pair had a bar."""
+        if self._whole is not None:
+            pairs, at = self._whole
+            self._seen.update(dict.fromkeys(pairs, at))
+            self._whole = None
 
     def _is_gone(self, pair: Pair, at: int) -> bool:
         return self._standings[pair].stage not in _ASLEEP and at - self._seen.get(pair, at) >= self._delisted_ms
@@ -97,7 +111,7 @@ class AssetLife(Life):
         after = Standing(Stage.ACTIVE if before is None else Stage.REVIVED, at)
         if before is not None and before.stage is Stage.DELISTED:
             after = self._aged(Standing(Stage.REVIVED, at, before.profit_ratio), at)
-        self._standings = {**self._standings, pair: after}
+        self._keep({**self._standings, pair: after})
         return (Transition(at, pair, None if before is None else before.stage, after.stage, after.profit_ratio),)
 
     def multiplier(self, pair: Pair) -> Decimal:
@@ -119,13 +133,18 @@ class AssetLife(Life):
         """Where an asset stands; None where it never had a team or a trade."""
         return self._standings.get(pair)
 
+    def standings(self) -> Mapping[Pair, Standing]:
+        """Where every asset stands; another mapping after every change, and never one that changes."""
+        return self._standings
+
     def counts(self) -> Mapping[str, int]:
         """How many assets are in each stage, in the order of stages."""
         found = Counter(standing.stage for standing in self._standings.values())
         return {stage.value: found[stage] for stage in Stage if found[stage]}
 
-    def _on_probation(self) -> list[Pair]:
-        return [pair for pair, one in self._standings.items() if one.probation_since is not None]
+    def _keep(self, standings: dict[Pair, Standing]) -> None:
+        self._standings = standings
+        self._probation = [pair for pair, one in standings.items() if one.probation_since is not None]
 
     def _aged(self, now: Standing, at: int) -> Standing:
         """The asset after its sum or the time changed; at most one level better, as much worse as it is."""
@@ -156,12 +175,14 @@ class AssetLife(Life):
 
     def state(self) -> dict[str, Any]:
         """Every standing, sums as decimal strings, and when each pair had its last bar."""
+        self._see()
         standings = {pair: msgspec.to_builtins(standing) for pair, standing in self._standings.items()}
         return {"standings": standings, "seen": dict(self._seen)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self._standings = {Pair(pair): msgspec.convert(one, Standing) for pair, one in state["standings"].items()}
+        self._keep({Pair(pair): msgspec.convert(one, Standing) for pair, one in state["standings"].items()})
+        self._whole = None
         self._seen = {Pair(pair): at for pair, at in state["seen"].items()}
 
 

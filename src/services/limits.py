@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import fsum, isnan, sqrt
 from typing import Any
 
@@ -115,7 +115,7 @@ class Watch:
         self._turn(snapshot.at)
         self.breakers.on_equity(snapshot.at, equity)
         if snapshot.bars is not None:
-            self._closes.append((np.array(snapshot.close), np.array(snapshot.fresh)))
+            self._closes.append((snapshot.close, snapshot.fresh))  # nobody writes what a snapshot shows
 
     def on_fills(self, fills: Iterable[Fill], trades: Iterable[Trade]) -> None:
         """Executions, and the round trips that they closed."""
@@ -162,12 +162,14 @@ class Watch:
         day = at // DAY_MS
         if day > self._day:
             self._day, self._today = day, dict.fromkeys(self._today, 0)
-        for times in (self._orders, self._messages):
-            while times and at - times[0] >= MINUTE_MS:
-                times.popleft()
-        window = self.limits.duplicate_ms
-        if self._approved and min(self._approved.values()) < at - window:
-            self._approved = {key: when for key, when in self._approved.items() if at - when <= window}
+        if self._messages:  # every order is a message
+            for times in (self._orders, self._messages):
+                while times and at - times[0] >= MINUTE_MS:
+                    times.popleft()
+        if self._approved:
+            window = self.limits.duplicate_ms
+            if min(self._approved.values()) < at - window:
+                self._approved = {key: when for key, when in self._approved.items() if at - when <= window}
 
     # --- how it stands -------------------------------------------------------------------------------------------
 
@@ -175,7 +177,7 @@ class Watch:
         """How the account stands for one order, before it counts."""
         snapshot, throw = state.snapshot, self.standing.of(order.pair)
         self._turn(snapshot.at)
-        committed, buying = commitments(state), order.side is Side.BUY
+        committed, buying, asset = commitments(state), order.side is Side.BUY, base(order.pair)
         median, last = self._prices(order.pair, snapshot)
         approved = self._approved.get((order.pair, order.side, order.amount))
         return Exposure(
@@ -183,7 +185,7 @@ class Watch:
             why="" if throw is None else throw.reason,
             position_quote=committed.get(order.pair, ZERO),
             gross_quote=sum(committed.values(), ZERO),
-            asset_quote=sum((q for pair, q in committed.items() if base(pair) == base(order.pair)), ZERO),
+            asset_quote=sum([quote for pair, quote in committed.items() if base(pair) == asset], ZERO),
             correlated_quote=self._correlated(order.pair, committed, snapshot.pairs) if buying else ZERO,
             median=median,
             last=last,
@@ -203,8 +205,9 @@ class Watch:
     def _prices(self, pair: Pair, snapshot: Snapshot) -> tuple[Decimal | None, Decimal | None]:
         """The median of the last closes of a pair, and the newest one."""
         index = snapshot.pairs.index(pair)
-        closes = [float(close[index]) for close, fresh in self._closes if fresh[index]][-self._median_closes :]
-        newest = float(snapshot.close[index])
+        own = (close.item(index) for close, fresh in reversed(self._closes) if fresh.item(index))
+        closes = list(islice(own, self._median_closes))
+        newest = snapshot.close.item(index)
         last = None if isnan(newest) else money(newest)
         return (money(_median(closes)), last) if closes else (None, last)
 
@@ -287,7 +290,7 @@ def commitments(state: SpineState) -> dict[Pair, Decimal]:
 
 def price_of(position: Position, snapshot: Snapshot) -> Decimal:
     """The newest close of a held pair; its entry where none is known."""
-    close = float(snapshot.close[snapshot.pairs.index(position.pair)])
+    close = snapshot.close.item(snapshot.pairs.index(position.pair))
     return position.entry if isnan(close) else money(close)
 
 

@@ -54,6 +54,7 @@ class PatternMemory:
         self._seed = seed
         self._store = store
         self._at: int | None = None
+        self._tomorrow = 0  # when the next day (UTC) begins
         self._fresh: list[MemoryRecord] = []
         self.index = MemoryIndex(dimensions)
 
@@ -84,12 +85,15 @@ class PatternMemory:
 
     def on_slice(self, at: int) -> None:
         """A slice begins (UTC ms); the first of a day (UTC) forgets what is old."""
-        if self._at is None or at // DAY_MS != self._at // DAY_MS:
+        if at >= self._tomorrow:
             self.forget_old(at - at % DAY_MS)
+            self._tomorrow = at - at % DAY_MS + DAY_MS
         self._at = at
 
     def fresh(self) -> Sequence[MemoryRecord]:
         """What was new since the last call, in order, each version once."""
+        if not self._fresh:
+            return []
         fresh, self._fresh = self._fresh, []
         return fresh
 

@@ -183,9 +183,8 @@ class MemoryIndex:
             self._query, k, self._passed, self._scores,
         )  # fmt: skip
         records, scores = self._records, self._scores[rows].tolist()
-        found = [Similar(records[row], score) for row, score in zip(rows.tolist(), scores, strict=True)]
-        found.sort(key=lambda one: (-one.similarity, one.record.id))
-        return found[:k]
+        near = sorted([(-score, records[row].id, row) for row, score in zip(rows.tolist(), scores, strict=True)])
+        return [Similar(records[row], -less) for less, _, row in near[:k]]
 
     def records(self, as_of: int, where: Where = ANYWHERE) -> list[MemoryRecord]:
         """All records that pass `where` and stood at `as_of`, by id."""
@@ -259,7 +258,8 @@ class MemoryIndex:
 
     def _filter(self, where: Where) -> tuple[IntArray, BoolArray]:
         """The restricted fields, and which of their codes pass (fields, codes); kept until a new code appears."""
-        if where not in self._filters:
+        kept = self._filters.get(where)  # one look: the parts of a filter are slow to hash
+        if kept is None:
             wanted: tuple[tuple[object, ...], ...] = (
                 where.namespaces, where.pairs, where.moats, where.directions, (True,) if where.with_outcome else (),
             )  # fmt: skip
@@ -267,8 +267,8 @@ class MemoryIndex:
             for field, values in enumerate(wanted):
                 known = self._codes_of[field]
                 allowed[field, [known[value] for value in values if value in known]] = True
-            self._filters[where] = np.flatnonzero([bool(values) for values in wanted]), allowed
-        return self._filters[where]
+            kept = self._filters[where] = np.flatnonzero([bool(values) for values in wanted]), allowed
+        return kept
 
     @staticmethod
     def _refuse_other(record: MemoryRecord, known: MemoryRecord) -> None:

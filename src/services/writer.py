@@ -18,7 +18,7 @@ from typing import Protocol
 from ..core.clock import Timer
 from ..core.config import LedgerSettings
 from ..core.errors import LedgerError
-from ..core.ports import Row
+from ..core.ports import Receipt, Row
 
 
 class Sink(Protocol):
@@ -78,11 +78,22 @@ class _Entry:
         return self._event
 
 
+class _Unwaited:
+    """The receipt of rows for which nobody waits: `Writer.close` tells."""
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Return at once."""
+
+
+_UNWAITED = _Unwaited()
+
+
 class Writer:
     """Implements the Ledger port over a Sink. Use it from any thread; `close` it once.
 
-    `wait_durable=False` is for backtests: durable rows travel in blocks as telemetry does and receipts do not
-    wait, so that the thread takes as little of the interpreter as it can; `close` says what could not be written.
+    `wait_durable=False` is for backtests: rows of many calls travel in one block, durable ones as telemetry does,
+    until they are worth a large transaction, and receipts do not wait, so that the thread takes as little of the
+    interpreter as it can; `close` says what could not be written.
     """
 
     def __init__(
@@ -94,6 +105,10 @@ class Writer:
         self._sink = sink
         self._settings = settings
         self._half_full = max(1, settings.queue_rows // 2)
+        self._patience = settings.group_seconds if wait_durable else settings.durable_timeout_seconds
+        self._worth = settings.group_rows if wait_durable else max(settings.group_rows, self._half_full // 4)
+        self._most_rows = settings.group_rows if wait_durable else max(settings.group_rows, self._half_full)
+        self._block: list[Row] = []  # where nobody waits: rows that are no entry yet
         self._timer = timer or Timer()
         self._entries: deque[_Entry] = deque()
         self._intake = Lock()
@@ -113,11 +128,13 @@ class Writer:
         """Rows that were appended and are not committed yet."""
         return self._put - self._done
 
-    def append(self, rows: Sequence[Row], durable: bool) -> _Entry:
+    def append(self, rows: Sequence[Row], durable: bool) -> Receipt:
         """Queue rows in order, to be committed together; the caller must not change the list afterwards.
 
         Waits while the queue is full. LedgerError when there is no room in time, or after `close`.
         """
+        if not self.wait_durable and self._join_block(rows):
+            return _UNWAITED
         entry = _Entry(self, rows, durable and self.wait_durable)
         if not rows:
             entry.finish()
@@ -138,6 +155,7 @@ class Writer:
             if self._latest_checkpoint is not None:
                 self._latest_checkpoint.checkpoint = None
             self._latest_checkpoint = entry
+            self._close_block()
             self._entries.append(entry)
         self._wake.set()
 
@@ -175,6 +193,26 @@ class Writer:
 
     # The callers' side.
 
+    def _join_block(self, rows: Sequence[Row]) -> bool:
+        """Put rows to those that wait for the thread already; False where there is no room."""
+        count = len(rows)
+        with self._intake:
+            if self._closing or self._stopped:
+                self._refuse_stopped()
+            if self._put - self._done + count > self._settings.queue_rows:
+                return False
+            self._block += rows
+            self._put += count
+        if count and (self._idle or self.backlog >= self._worth) and not self._wake.is_set():
+            self._wake.set()
+        return True
+
+    def _close_block(self) -> None:
+        """Make an entry of the rows that are none yet; `_intake` is held."""
+        if self._block:
+            self._entries.append(_Entry(self, self._block, False))
+            self._block = []
+
     def _offer(self, entry: _Entry) -> bool:
         count = len(entry.rows)
         with self._intake:
@@ -183,6 +221,7 @@ class Writer:
             backlog = self._put - self._done
             if backlog and backlog + count > self._settings.queue_rows:
                 return False
+            self._close_block()
             self._entries.append(entry)
             self._put += count
             if entry.durable:
@@ -222,7 +261,7 @@ class Writer:
     def _serve(self) -> None:
         while True:
             self._gather()
-            if self._entries:
+            if self._entries or self._block:
                 self._group = self._take()
                 if not self._write(self._group):
                     return
@@ -239,15 +278,15 @@ class Writer:
         """
         self._wake.clear()
         urgent = self._closing or self._durable_put != self._durable_done
-        if not urgent and self.backlog < self._settings.group_rows:
-            self._timer.wait(self._wake, self._settings.group_seconds)
+        if not urgent and self.backlog < self._worth:
+            self._timer.wait(self._wake, self._patience)
 
     def _sleep(self) -> bool:
         """Sleep until there is something to write; False when nothing can come any more."""
         self._wake.clear()
         self._idle = True
         closing = self._closing
-        if not self._entries:
+        if not (self._entries or self._block):
             if closing:
                 return False
             self._wake.wait()
@@ -256,11 +295,14 @@ class Writer:
 
     def _take(self) -> list[_Entry]:
         """The entries of the next transaction: whole calls, at least one; a checkpoint ends it."""
+        if self._block:
+            with self._intake:
+                self._close_block()
         group: list[_Entry] = []
         rows = 0
         while self._entries:
             rows += len(self._entries[0].rows)
-            if group and rows > self._settings.group_rows:
+            if group and rows > self._most_rows:
                 break
             group.append(self._entries.popleft())
             if group[-1].checkpoint is not None:
@@ -320,6 +362,7 @@ class Writer:
         """Tell everybody who still waits that nothing will come."""
         with self._intake:
             self._stopped = True
+            self._close_block()
             left = [entry for entry in (*self._group, *self._entries) if not entry.done]
         for entry in left:
             entry.finish(f"{len(entry.rows)} rows were not written: {self.failure}")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from src.agents.colony_votes import SwarmIdea
-from src.agents.controls import Control, NoiseLearner, PooledRidge, ridge
+from src.agents.control_kernels import ridge
+from src.agents.controls import Control, NoiseLearner, PooledRidge
 from src.core.errors import DataError
 from src.core.types import Side, Snapshot
 from tests.agents import worlds as w

@@ -180,6 +180,7 @@ def test_votes_of_two_teams_do_not_add_up() -> None:
         proposal([vote("HFT", 1, 1.5), TWO[1]]),
         proposal([vote("HFT", 1, -1.0), TWO[1]]),
         proposal(TWO, START - 2 * MINUTE),
+        msgspec.structs.replace(proposal(TWO, START + MINUTE), known_at=START),
         proposal([]),
     ],
 )

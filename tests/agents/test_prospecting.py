@@ -279,6 +279,14 @@ def test_before_the_days_of_the_trend_there_is_none() -> None:
     assert bars.measures()[TREND] == abs(rows[-1][2] / rows[0][2] - 1.0)
 
 
+def test_a_fall_is_as_much_of_a_trend_as_a_rise() -> None:
+    bars = Bars()
+    for number in range(24 * 30 + 1):
+        price = 100.0 if number == 0 else 75.0
+        bars.push(number, price, price, price, 1.0)
+    assert bars.measures()[TREND] == 0.25
+
+
 def test_a_bar_of_five_minutes_has_the_same_day() -> None:
     """Twelve bars an hour: the trend is kept to the hour, the day is summed to the bar."""
     bars, rows = Bars(interval_ms=HOUR // 12), series(12 * 24 * 31)

@@ -15,9 +15,9 @@ from tests.golden import tape
 from tests.walked import Walk, crashing
 
 
-def asked(*drawdowns: float) -> list[int]:
+def asked(*drawdowns: float, **changes: object) -> list[int]:
     """In which slices the guardian asks for a halt, for these drawdowns one after another."""
-    here = world()
+    here = world(**changes)
     risk_guardian.populate(here)
     got: list[Any] = record(here, "system-control")
     for number, drawdown in enumerate(drawdowns):
@@ -31,6 +31,12 @@ def test_asks_once_when_the_limit_is_reached() -> None:
     assert asked(0.0, 0.0499, 0.05, 0.06, 0.05) == [2]
     assert asked(0.049999) == []
     assert asked(0.2) == [0]
+
+
+def test_exactly_at_the_limit_is_reached() -> None:
+    """A quarter is exact in binary; what the shipped limit leaves of an account is not."""
+    assert asked(0.125, 0.25, risk__max_drawdown_ratio=0.25) == [1]
+    assert asked(0.25 - 2.0**-20, risk__max_drawdown_ratio=0.25) == []
 
 
 def test_asks_again_after_it_was_below_the_limit() -> None:

@@ -271,6 +271,13 @@ def test_one_researcher_speaking_thrice_is_one_voter_and_strangers_are_none() ->
     assert swarm.world.figures.patterns["validated"] == 1
 
 
+def test_a_researcher_that_speaks_twice_counts_with_its_first_vote() -> None:
+    swarm, about = asked_and_silent()
+    for source, value in (("researcher-1", 1), ("researcher-1", -1), ("researcher-2", 1)):
+        vote(swarm, about, source, value)
+    assert [one.namespace for one in remembered(swarm).values()] == [Namespace.TRADING]
+
+
 def test_abstentions_and_a_split_vote_leave_a_pattern_undecided() -> None:
     swarm, about = asked_and_silent()
     for source, value in (("researcher-1", 1), ("researcher-2", 0), ("researcher-3", -1)):
@@ -505,6 +512,16 @@ def test_m_f15_m_f16_revival_restores_what_the_team_knew() -> None:
     assert not [name for name in swarm.world.active[P0] if "~" in name]
     swarm.walk(first=150)
     assert not swarm.model.faults
+
+
+def test_what_was_under_way_when_a_team_fell_asleep_is_not_taken_up_again() -> None:
+    swarm, _, _ = asleep()
+    swarm.world.nursery.deploy(P0)
+    colony = colony_of(swarm)
+    rows = [colony.row_of(name) for name in swarm.world.active[P0] if name in colony]
+    counts = colony.rows.counts[rows]
+    assert (counts[:, [k.BOOK_SINCE, k.SIGHTED_AT, k.SHARED_AT]] == k.EMPTY).all()
+    assert (counts[:, k.BOOK_ORDER] == k.NO_ORDER).all()
 
 
 def test_m_f15_only_this_pairs_patterns_are_put_away() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from src.core import checkpoint
+from src.core.desk import Desk
 from src.core.types import Idea, Pair, Side, Slice, Stream, Trade
 from src.services.pnl_tracker import PnLTracker
 from src.wiring import EDGE_TESTED, _tracker
@@ -18,7 +19,12 @@ Said = list[tuple[Stream, Idea]]
 
 def shadow(tracker: PnLTracker, name: str) -> dict[Pair, Decimal]:
     """What a book holds."""
-    return {pair: held.amount for pair, held in tracker._shadows[name][1].portfolio.positions.items()}
+    return {pair: held.amount for pair, held in tracker.desk(name).portfolio.positions.items()}
+
+
+def desks(tracker: PnLTracker) -> list[Desk]:
+    """All books as their desks."""
+    return [tracker.desk(name) for name in ("baseline", "mycelial", EDGE_TESTED)]
 
 
 def see(tracker: PnLTracker, bar: int, bars: dict[Pair, Ohlcv], said: Said) -> list[Trade]:
@@ -105,17 +111,17 @@ def test_ids_of_books_never_meet() -> None:
     bars = {BTC: flat(100.0)}
     both = [(BASELINE, idea(Side.BUY)), (MYCELIAL, idea(Side.BUY, edge=0.1))]
     see(tracker, 0, bars, both)
-    orders = [o.id for _, desk, _ in tracker._shadows.values() for o in desk.broker.open_orders()]
+    orders = [o.id for desk in desks(tracker) for o in desk.broker.open_orders()]
     assert len(set(orders)) == 3
     see(tracker, 1, bars, [(BASELINE, idea(Side.SELL)), (MYCELIAL, idea(Side.SELL))])
     trades = see(tracker, 2, bars, [])
     assert {trade.id for trade in trades} == {"baseline-1", "mycelial-1", "mycelial_edge_tested-1"}
     again = _tracker(settings(), seed=7)
     see(again, 0, bars, both)
-    assert [o.id for _, desk, _ in again._shadows.values() for o in desk.broker.open_orders()] == orders
+    assert [o.id for desk in desks(again) for o in desk.broker.open_orders()] == orders
     other = _tracker(settings(), seed=8)
     see(other, 0, bars, both)
-    assert not {o.id for _, desk, _ in other._shadows.values() for o in desk.broker.open_orders()} & set(orders)
+    assert not {o.id for desk in desks(other) for o in desk.broker.open_orders()} & set(orders)
 
 
 def test_books_go_on_where_they_were() -> None:
@@ -135,7 +141,7 @@ def test_what_became_of_paper_orders_does_not_pile_up() -> None:
     tracker = _tracker(settings(), seed=7)
     see(tracker, 0, {BTC: flat(100.0)}, [(BASELINE, idea(Side.BUY))])
     see(tracker, 1, {BTC: flat(100.0)}, [])
-    assert all(list(desk.broker.outcomes()) == [] for _, desk, _ in tracker._shadows.values())
+    assert all(list(desk.broker.outcomes()) == [] for desk in desks(tracker))
 
 
 def test_slices_between_bars_are_quiet() -> None:

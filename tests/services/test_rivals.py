@@ -87,7 +87,7 @@ def test_a_rival_hears_and_says_nothing_to_the_streams() -> None:
     tracker.on_slice(slice_of(0, bars), snapshot(at, {BTC: 100.0, ETH: 10.0}), said)
     later = slice_of(1, bars)
     tracker.on_slice(later, snapshot(later.at, {BTC: 100.0, ETH: 10.0}), [])
-    held = {name: set(desk.portfolio.positions) for name, (_, desk, _) in tracker._shadows.items()}
+    held = {name: set(tracker.desk(name).portfolio.positions) for name in tracker._shadows}
     assert held == {"baseline": {BTC}, "mycelial": {BTC}, EDGE_TESTED: {BTC}, "control-ridge": {ETH}}
     asked = rival.asked
     tracker.on_slice(msgspec.structs.replace(later, at=later.at + 5, bars=None), snapshot(later.at + 5, {}), said)
@@ -102,7 +102,7 @@ def test_an_edge_below_the_cost_is_not_bought() -> None:
         bars = {BTC: flat(100.0)}
         for bar in (0, 1):
             tracker.on_slice(slice_of(bar, bars), snapshot(slice_of(bar, bars).at, {BTC: 100.0}), [])
-        assert bool(tracker._shadows["control-ridge"][1].portfolio.positions) is bought, edge
+        assert bool(tracker.desk("control-ridge").portfolio.positions) is bought, edge
 
 
 def test_wiring_gives_the_two_controls_or_none() -> None:

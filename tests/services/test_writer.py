@@ -292,3 +292,46 @@ def test_closing_twice_is_harmless() -> None:
     writer.append([row(1)], False)
     writer.close()
     writer.close()
+
+
+def test_a_block_becomes_one_transaction_and_a_checkpoint_stays_behind_its_rows() -> None:
+    sink = ListSink()
+    writer = Writer(sink, LAZY, wait_durable=False)
+    for number in range(5):
+        writer.append([row(number)], number % 2 == 0)
+    assert writer.backlog == 5 - len(sink.keys)
+    writer.checkpoint(1, b"one")
+    writer.append([row(5)], False)
+    writer.append([], True).wait()
+    writer.close()
+    assert sink.keys == keys(*range(6))
+    assert sink.states == [(1, b"one")]
+    with pytest.raises(LedgerError, match="closed"):
+        writer.append([row(6)], False)
+
+
+def test_a_block_waits_for_room_and_drops_nothing() -> None:
+    sink = ListSink()
+    writer = Writer(sink, SETTINGS.model_copy(update={"queue_rows": 10}), wait_durable=False)
+    most = 0
+    for number in range(500):
+        writer.append([row(number)], False)
+        most = max(most, writer.backlog)
+    writer.close()
+    assert sink.keys == keys(*range(500))
+    assert most <= 10
+
+
+def test_a_block_is_told_by_a_writer_that_died() -> None:
+    class Bug(ListSink):
+        def write(self, rows: Sequence[Row]) -> Mapping[int, str]:
+            raise ZeroDivisionError("a bug")
+
+    writer = Writer(Bug(), SETTINGS, wait_durable=False)
+    writer.append([row(1)], True).wait()
+    writer.checkpoint(1, b"one")  # ends the group: the thread looks at once
+    eventually(lambda: writer.failure is not None)
+    with pytest.raises(LedgerError, match="ZeroDivisionError: a bug"):
+        eventually(lambda: writer.append([row(2)], False) is None)
+    with pytest.raises(LedgerError, match="could not be written"):
+        writer.close()
