@@ -35,6 +35,7 @@ from .services.gate import RiskGate, limits_of
 from .services.lifecycle import AssetLife
 from .services.limits import Watch, limits_of_account
 from .services.memory import PatternMemory
+from .services.paper_books import paper_rules
 from .services.pnl_tracker import PnLTracker
 from .services.sizing import SizeParts, size_multiplier
 from .services.supervisor import FixedSupervisor, full_size
@@ -188,6 +189,10 @@ def _sized(settings: Settings, probation: Callable[[Pair], Decimal]) -> Callable
     return lambda pair: size_multiplier(SizeParts(probation=probation(pair)), cap)
 
 
+def _unchanging() -> None:
+    """The standings where assets have no life."""
+
+
 def order_path(
     settings: Settings, plan: Plan, clock: Clock, ledger: Ledger, gate: RiskGate, standing: Standing
 ) -> PaperBroker:
@@ -196,7 +201,7 @@ def order_path(
     Inside a bar no time passes: an entry that it has no volume for is cut at once, so that a stop protects what was
     bought. Nothing is lost on the way to this exchange: it is compared with once a day, and when somebody asks.
     """
-    seldom = dict.fromkeys(("open_orders_seconds", "positions_seconds", "clock_seconds"), float(DAY))
+    seldom = dict.fromkeys(("open_orders_seconds", "positions_seconds", "audit_seconds", "clock_seconds"), float(DAY))
     execution = settings.execution.model_copy(update={"entry_patience_seconds": 0.0, **seldom})
     name = namespace(plan.seed, "orders")
 
@@ -214,7 +219,8 @@ def _venue_rules(settings: Settings, pairs: Sequence[Pair]) -> VenueRules:
     decimals, budget = settings.account.amount_decimals, settings.kraken.budget
     least = PairRules(Decimal(1).scaleb(-decimals), Decimal(0), MONEY_STEP)
     counters = (budget.pair_most, budget.pair_decay_second, budget.calls_most, budget.calls_decay_second)
-    return VenueRules(dict.fromkeys(pairs, least), decimals, OPEN_ORDERS * len(pairs), *counters)
+    most, kept = OPEN_ORDERS * len(pairs), settings.execution.keep_days
+    return VenueRules(dict.fromkeys(pairs, least), decimals, most, *counters, keep_days=kept)
 
 
 def _account_desk(
@@ -225,14 +231,8 @@ def _account_desk(
     return Desk(book, broker, supervisor, gate, watch)
 
 
-def _shadow_desk(settings: Settings, seed: int, stream: Stream, name: str, risk: Risk, life: Life | None) -> Desk:
-    """A book on paper keeps the fixed supervisor, whatever the account's policies are."""
-    multiplier = _sized(settings, full_size if life is None else life.multiplier)
-    return _desk(settings, stream, name, risk, FixedSupervisor(settings.account, namespace(seed, name), multiplier))
-
-
 def _desk(settings: Settings, stream: Stream, name: str, risk: Risk, supervisor: Supervisor) -> Desk:
-    """A book on paper has the cheap controls alone."""
+    """A book on paper has the cheap controls alone, and the fixed supervisor, whatever the account's policies are."""
     book = Portfolio(settings.account.start_quote, stream, name)
     return Desk(book, _simulated_exchange(settings), supervisor, RiskGate(risk, settings.costs))
 
@@ -267,20 +267,22 @@ def _tracker(
     books ask for the same edge as the swarm's edge-tested one.
     """
     risk = settings.risk.model_copy(update={"max_drawdown_ratio": 1.0})
+    sized = _sized(settings, full_size if life is None else life.multiplier)
 
     def shadow(stream: Stream, name: str, least_edge: float | None) -> tuple[Stream, Desk, float | None]:
-        return stream, _shadow_desk(settings, seed, stream, name, risk, life), least_edge
+        supervisor = FixedSupervisor(settings.account, namespace(seed, name), sized)
+        return stream, _desk(settings, stream, name, risk, supervisor), least_edge
 
-    return PnLTracker(
-        {
-            Stream.BASELINE.value: shadow(Stream.BASELINE, Stream.BASELINE.value, None),
-            Stream.MYCELIAL.value: shadow(Stream.MYCELIAL, Stream.MYCELIAL.value, None),
-            EDGE_TESTED: shadow(Stream.MYCELIAL, EDGE_TESTED, settings.costs.round_trip),
-            **{one.name: shadow(Stream.CONTROL, one.name, settings.costs.round_trip) for one in rivals},
-        },
-        experience,
-        rivals,
-    )
+    shadows = {
+        Stream.BASELINE.value: shadow(Stream.BASELINE, Stream.BASELINE.value, None),
+        Stream.MYCELIAL.value: shadow(Stream.MYCELIAL, Stream.MYCELIAL.value, None),
+        EDGE_TESTED: shadow(Stream.MYCELIAL, EDGE_TESTED, settings.costs.round_trip),
+        **{one.name: shadow(Stream.CONTROL, one.name, settings.costs.round_trip) for one in rivals},
+    }
+    names = {name: namespace(seed, name) for name in shadows}
+    standings = _unchanging if life is None else life.standings
+    rules = paper_rules(settings.account, settings.costs, settings.exchange, risk, sized, standings, names)
+    return PnLTracker(shadows, experience, rivals, rules)
 
 
 def namespace(seed: int, name: str) -> UUID:

@@ -125,6 +125,8 @@ class SimulatedExchange:
 
     def outcomes(self) -> Sequence[Outcome]:
         """What became of orders since the last call, fills apart."""
+        if not self._outcomes:
+            return []
         gone, self._outcomes = self._outcomes, []
         return gone
 
@@ -148,14 +150,14 @@ class SimulatedExchange:
         if block.pairs is not self._pairs:
             self._pairs, self._places = block.pairs, {pair: index for index, pair in enumerate(block.pairs)}
         places = self._places
-        found = {places[pair] for pair in self._market if pair in places}
+        found = [places[pair] for pair in self._market if pair in places] if self._market else []
         if self._near:
             opening, low = block.open.tolist(), block.low.tolist()
             for pair, near in self._near.items():
                 index = places.get(pair)
                 if index is not None and not (near < low[index] < math.inf and 0.0 < opening[index] < math.inf):
-                    found.add(index)
-        return sorted(found)
+                    found.append(index)
+        return sorted(set(found)) if found else found
 
     def _fill_pair(self, block: BarBlock, index: int, fills: list[Fill]) -> None:
         pair, low, volume = block.pairs[index], block.low.item(index), block.volume.item(index)

@@ -31,6 +31,8 @@ DECISIONS, ORDERS, TRADES, EQUITY, RESULT = "decisions.jsonl", "orders.jsonl", "
 """The files of a run's folder."""
 CONDITIONS = "conditions.json"
 """Settings in force and hash of the code, so that two runs can be compared leaf by leaf."""
+SAID_OF_IT = ("gate.json", "ab.json")
+"""What others said of the run in a folder; it is not about the run that takes its place."""
 
 MONEY_EXPONENT = -int(MONEY_STEP.as_tuple().exponent)
 TRADE_COLUMNS = Trade.__struct_fields__
@@ -260,7 +262,8 @@ def _opened(snapshot: Snapshot, at: int) -> int:
 def _open(out: Path) -> BinaryIO:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / RESULT).unlink(missing_ok=True)
+        for name in (RESULT, *SAID_OF_IT):
+            (out / name).unlink(missing_ok=True)
         return (out / DECISIONS).open("wb")
     except OSError as error:
         raise _unwritable(out, error) from error

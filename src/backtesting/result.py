@@ -27,6 +27,21 @@ EDGE_TESTED = "mycelial_edge_tested"
 
 CONTROLS = {"ridge": "control-ridge", "noise": "control-noise"}
 """The shadow books of the simple learners that the swarm has to beat, by how the result calls them."""
+NO_IDEAS = frozenset(
+    {
+        "implausible_idea",
+        "implausible_intent",
+        "implausible_proposal",
+        "no_such_group",
+        "no_such_source",
+        "not_entitled",
+    }
+)
+"""Refusals of messages and of requests: nobody wanted to trade when they were counted."""
+
+NOTHING_TO_CLOSE = "nothing_to_close"
+"""The refusal of a sell idea of a pair that nobody holds."""
+
 CONTROL_NAMES = {"ridge": "pooled ridge", "noise": "noise learner"}
 """How people call them."""
 
@@ -318,12 +333,22 @@ def _deals(trades: int, result: Mapping[str, Any]) -> str:
     return f"{closed} with {held} still open" if held else closed
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def refused_ideas(refusals: Mapping[str, int]) -> dict[str, int]:
+    """The refusals of somebody who wanted to trade, by reason."""
+    return {reason: count for reason, count in refusals.items() if reason not in NO_IDEAS}
+
+
 def _no_trade(result: Mapping[str, Any]) -> str:
     where = " on simulated data" if result["simulated"] else ""
-    refusals: Mapping[str, int] = result["refusals"]
+    refusals = refused_ideas(result["refusals"])
     if refusals:
         most = max(refusals, key=lambda reason: (refusals[reason], reason))
-        why = f"{result['collisions']} collisions, {sum(refusals.values())} refusals, most often {most}"
+        met, refused = _many(result["collisions"], "collision"), _many(sum(refusals.values()), "refusal")
+        why = f"{met}, {refused}, most often {most}"
     else:
         ideas = result["ideas"]
         why = f"{ideas['baseline']} baseline and {ideas['mycelial']} mycelial ideas, {result['collisions']} collisions"

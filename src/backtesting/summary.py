@@ -13,7 +13,7 @@ from ..core.clock import from_iso
 from ..core.timeframes import DAY_MS
 from ..core.types import FloatArray, IntArray, Stream, Trade
 from . import figures
-from .result import quote_of
+from .result import NOTHING_TO_CLOSE, quote_of, refused_ideas
 from .runs import Run
 from .text import NOTHING, duration, money, number, percent
 from .undefined import FEW_DAYS, NO_CHANGE, NO_CLOSE, NO_LOSS, NO_TRADES
@@ -168,8 +168,12 @@ def _extremes(sums: _Sums) -> list[Row]:
         ("Avg. Duration Winners", _told(duration(_lasting(wins)), "no winning trade")),
         ("Avg. Duration Losers", _told(duration(_lasting(losses)), NO_LOSS)),
         ("Max Consecutive Wins / Loss", "{} / {}".format(*metrics.streaks(sums.profits))),
-        ("Rejected entry signals", str(sum(sums.result["refusals"].values()))),
+        ("Rejected entry signals", str(_rejected(sums.result["refusals"]))),
     ]
+
+
+def _rejected(refusals: Mapping[str, int]) -> int:
+    return sum(refused_ideas(refusals).values()) - refusals.get(NOTHING_TO_CLOSE, 0)
 
 
 def _lasting(trades: Sequence[Trade]) -> float | None:

@@ -14,11 +14,11 @@ import numpy as np
 from numba import njit
 
 from ..core.types import BoolArray, FloatArray, IntArray
-from .sweep_money import MONEY_PLACES as MONEY_PLACES
-from .sweep_money import TENS, affordable, money, room_of
-from .sweep_money import Terms as Terms
-from .wide import NOTHING, TWO, U64, as_float, below, decimal_of, divided, rounded, times
-from .wide import times_power as shifted_up
+from ..core.whole_money import MONEY_PLACES as MONEY_PLACES
+from ..core.whole_money import TENS, affordable, money, room_of
+from ..core.whole_money import Terms as Terms
+from ..core.wide import NOTHING, TWO, U64, as_float, below, decimal_of, divided, rounded, times
+from ..core.wide import times_power as shifted_up
 
 STOP, OPPOSITE, HORIZON = range(3)
 REASONS = ("stop", "opposite_idea", "horizon")

@@ -24,6 +24,7 @@ from ..core.history import History
 from ..core.indicator_plan import TEAMS, Call
 from ..core.timeframes import DAY_MS
 from ..core.types import FloatArray, IntArray, Stream, Trade
+from ..core.whole_money import digits_of
 from . import sweep_book as book
 from .sweep_indicators import Values, values_of
 
@@ -236,21 +237,10 @@ def terms_of(arm: Arm, history: History) -> book.Terms:
     horizon = book.NO_HORIZON if arm.horizon is None else arm.horizon * history.interval_ms
     fee, slippage, kept = arm.costs.fee_ratio, arm.costs.slippage_ratio, 1 - arm.account.stop_ratio
     return book.Terms(
-        start, arm.account.amount_decimals, *_digits(fee), *_digits(slippage), *_digits(kept),
-        *_digits(arm.account.entry_equity_ratio), *_digits(arm.exchange.max_volume_ratio), arm.max_positions, horizon,
+        start, arm.account.amount_decimals, *digits_of(fee), *digits_of(slippage), *digits_of(kept),
+        *digits_of(arm.account.entry_equity_ratio), *digits_of(arm.exchange.max_volume_ratio), arm.max_positions,
+        horizon,
     )  # fmt: skip
-
-
-def _digits(ratio: Decimal) -> tuple[int, int]:
-    """(digits, places) without trailing zeros: digits * 10**-places.
-
-    >>> _digits(Decimal("0.0010")), _digits(Decimal(1)), _digits(Decimal("1E+1"))
-    ((1, 3), (1, 0), (10, 0))
-    """
-    _, digits, exponent = ratio.normalize().as_tuple()
-    whole = int("".join(map(str, digits)))
-    assert isinstance(exponent, int), "the settings refuse what is not finite"
-    return (whole * 10**exponent, 0) if exponent > 0 else (whole, -exponent)
 
 
 def _refuse_bad_prices(history: History) -> None:

@@ -163,6 +163,10 @@ class FanOut:
 
     # --- delivering ----------------------------------------------------------------------------------------------
 
+    def quiet(self) -> bool:
+        """Whether `settle` would deliver nothing, ask nobody and return True."""
+        return not self._queue
+
     def settle(self) -> bool:
         """Deliver until all is quiet, generation by generation.
 

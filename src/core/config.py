@@ -187,6 +187,7 @@ class LedgerSettings(Section):
     busy_timeout_seconds: Positive
     row_bytes: Count
     checkpoint_seconds: Positive
+    anchor_folder: Annotated[str, Field(min_length=1)] | None
 
 
 class Agents(Section):

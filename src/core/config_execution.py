@@ -20,6 +20,8 @@ class Execution(Section):
     in_flight_seconds: Positive
     open_orders_seconds: Positive
     positions_seconds: Positive
+    audit_seconds: Positive
+    settle_seconds: Positive
     recheck_seconds: Positive
     answer_seconds: Positive
     ask_again_seconds: Positive

@@ -39,10 +39,12 @@ class KrakenOrders(Section):
 class KrakenBudget(Section):
     """Kraken's counters of one key as we expect them, and how much of each is used.
 
-    Orders may use `used_ratio - cancel_reserve_ratio` of a pair's counter, cancellations `used_ratio`.
+    Orders may use `used_ratio - cancel_reserve_ratio` of a pair's counter, cancellations `used_ratio`. Of the calls'
+    counter everything may use `used_ratio`, and questions on which an order waits `inquiry_ratio`.
     """
 
     used_ratio: Ratio
+    inquiry_ratio: Ratio
     cancel_reserve_ratio: Ratio
     calls_most: Positive
     calls_decay_second: Positive
@@ -57,6 +59,8 @@ class KrakenBudget(Section):
     def _something_is_left_for_orders(self) -> KrakenBudget:
         if self.cancel_reserve_ratio >= self.used_ratio:
             raise ValueError("cancel_reserve_ratio: must be below used_ratio, or nothing is left for orders")
+        if self.inquiry_ratio < self.used_ratio:
+            raise ValueError("inquiry_ratio: must not be below used_ratio, it is what inquiries have beyond that")
         return self
 
 
@@ -73,7 +77,9 @@ class KrakenDownload(Section):
 class KrakenSettings(Section):
     """One account at Kraken. `key_file` names the file with key and secret; null: public data only.
 
-    `pairs`: what `--feed kraken` watches where `--pairs` does not say otherwise.
+    `pairs`: what `--feed kraken` watches where `--pairs` does not say otherwise. `dead_man_seconds`: all orders of the
+    account, stops included, are cancelled by Kraken so long after it heard from us; null: each entry ends by itself,
+    and stops go on resting. `tick_stream`: the name of the Redis stream that gets every trade heard; null: none does.
     """
 
     pairs: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -82,5 +88,7 @@ class KrakenSettings(Section):
     nonce: KrakenNonce
     orders: KrakenOrders
     budget: KrakenBudget
+    tick_stream: Annotated[str, Field(min_length=1)] | None
+    dead_man_seconds: Annotated[int, Field(ge=15, le=86_400)] | None
     download: KrakenDownload
     streams: KrakenStreams

@@ -34,13 +34,16 @@ def rule_of_three(votes: Iterable[Vote], required: int, min_confidence: float) -
     if len(newest) < required:
         return None
     ordered = [newest[voter] for voter in sorted(newest)]
+    sides = [vote.side for vote in ordered]
     agreed = None
     for side in _SIDES:
-        same = [vote for vote in ordered if vote.side is side]
-        if same and len(same) >= required:
-            confidence = sum([vote.confidence for vote in same]) / len(same)
-            if confidence > min_confidence:
-                if agreed is not None:
-                    return None
-                agreed = Agreement(side, confidence, tuple([vote.voter for vote in same]))
+        count = sides.count(side)
+        if count == 0 or count < required:
+            continue
+        same = ordered if count == len(ordered) else [vote for vote in ordered if vote.side is side]
+        confidence = sum([vote.confidence for vote in same]) / count
+        if confidence > min_confidence:
+            if agreed is not None:
+                return None
+            agreed = Agreement(side, confidence, tuple([vote.voter for vote in same]))
     return agreed

@@ -1,6 +1,7 @@
 """One account at work: what the broker filled, what the supervisor wants, what the gate lets through.
 
-The account and its shadow books run through this same file, so that their rules and costs cannot differ.
+The account always runs through this file. Shadow books are walked by a compiled step that tests hold to the same rules
+and costs; where it could not be exact, a book comes back here (ADR 0024).
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ class Desk:
         self._equity = portfolio.cash
         self._peak_equity = portfolio.cash
         self.reviews: list[Review] | None = None  # of this slice, where somebody asks what the gate looked at
+        self._covering: Sequence[Order] | None = None  # orders that cover the positions as of change `_covered`
+        self._covered = -1
 
     @property
     def idle(self) -> bool:
@@ -168,7 +171,8 @@ class Desk:
         """Bring marks, equity and peak up to the last slice."""
         if self._valued:
             return
-        self._valued, held = True, self.portfolio.positions
+        held = self.portfolio.positions
+        self._valued = True
         if held:
             self._read()
             if len(self._marks) != len(held) or len(self._marked_at) != len(held):
@@ -176,21 +180,24 @@ class Desk:
                 self._marked_at = {pair: self._marked_at.get(pair, self._at) for pair in held}
             self._equity = self.portfolio.equity(self._marks)
         else:
-            self._unread, self._marks, self._marked_at = None, {}, {}
-            self._equity = self.portfolio.cash
+            if self._marks or self._marked_at:
+                self._marks, self._marked_at = {}, {}
+            self._unread, self._equity = None, self.portfolio.cash
         if self._equity > self._peak_equity:
             self._peak_equity = self._equity
 
     @property
     def equity(self) -> Decimal:
         """Cash and positions at their marks, after the last slice."""
-        self._value()
+        if not self._valued:
+            self._value()
         return self._equity
 
     @property
     def peak_equity(self) -> Decimal:
         """The highest equity of the slices in which somebody asked; the account is asked in each."""
-        self._value()
+        if not self._valued:
+            self._value()
         return self._peak_equity
 
     @property
@@ -201,9 +208,15 @@ class Desk:
 
     def fallen_silent(self, at: int, limit_ms: int) -> Sequence[Pair]:
         """Held pairs whose mark has come to be older than the limit; each is named once, until a bar comes again."""
-        silent = {pair for pair, marked in self.marked_at.items() if at - marked > limit_ms}
+        self._value()
+        marked_at = self._marked_at
+        if not marked_at or at - min(marked_at.values()) <= limit_ms:
+            if self._silent:
+                self._silent = set()
+            return ()
+        silent = {pair for pair, marked in self._marked_at.items() if at - marked > limit_ms}
         told, self._silent = self._silent, silent
-        return sorted(silent - told) if silent else ()
+        return sorted(silent - told)
 
     def mark_of(self, pair: Pair) -> Decimal:
         """The price at which a held pair counts."""
@@ -245,6 +258,25 @@ class Desk:
         if len(resting) < len(self.portfolio.positions):
             return False
         return not self._supervisor.leaves(ideas, self.portfolio.positions, at)
+
+    def covered(self) -> bool:
+        """Whether orders to sell cover every position in full; a supervisor with policies wants to see one that is not.
+
+        The answer stands until the orders or the positions change.
+        """
+        held = self.portfolio.positions
+        if not held:
+            return True
+        resting, changes = self.broker.open_orders(), self.portfolio.changes
+        if resting is not self._covering or changes != self._covered:
+            left = {pair: position.amount for pair, position in held.items()}
+            for order in resting:
+                if order.side is Side.SELL and order.pair in left:
+                    left[order.pair] -= order.amount
+            if any(amount > 0 for amount in left.values()):
+                return False
+            self._covering, self._covered = resting, changes
+        return True
 
     def decide(
         self,
@@ -344,7 +376,7 @@ class Desk:
         self._unread, self._valued = None, True
 
 
-def look(order: Order, state: SpineState) -> Looked:
+def look(order: Order, state: SpineState, account: Exposure | None = None) -> Looked:
     """What there is to see for the gate, before the order itself counts."""
     pair, snapshot = order.pair, state.snapshot
     index = snapshot.pairs.index(pair)
@@ -362,4 +394,5 @@ def look(order: Order, state: SpineState) -> Looked:
         None if snapshot.seen_at is None else snapshot.at - snapshot.seen_at.item(index),
         state.halted,
         state.bus_up,
+        account,
     )

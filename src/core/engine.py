@@ -20,6 +20,7 @@ from .market import Market
 from .messages import Control, Deployment, Message, SynthesizedTrade
 from .model import MycelialModel, short
 from .outbound import Outbound
+from .portfolio import ZERO
 from .ports import Bus, Clock, Counsel, DeadLetter, Experience, Foreign, Ledger, Life, Memory, OrderPath, Tracker
 from .report import Report
 from .standing import Level, Standing
@@ -98,6 +99,8 @@ class Engine:
         self._collisions: list[SynthesizedTrade] = []
         self._deployed: list[Pair] = []
         self._journal = Journal(bus, model, desk, life, memory)
+        self._seen_equity = self._seen_peak = ZERO  # of which `_view` is
+        self._view = AccountView(0.0, 0.0, 0.0, frozenset())
         desk.reviews = []
         bus.subscribe("synthesized-trade-log", self._on_collision, ENGINE)
         bus.subscribe("system-control", self._on_control, ENGINE)
@@ -110,32 +113,34 @@ class Engine:
 
     def on_slice(self, slice_: Slice) -> Report:
         """The ten steps of the life of a slice."""
+        at = slice_.at
         refuse_the_future(slice_, self._model.interval_ms)
-        self._reach(slice_.at)
+        self._reach(at)
         self._slices += 1
-        self._numbers.clear()
+        if self._numbers:
+            self._numbers.clear()
         if self._memory is not None:
-            self._memory.on_slice(slice_.at)
+            self._memory.on_slice(at)
         decisions: list[Decision] = []
-        commands = self._take_commands(slice_.at, decisions)
+        commands = self._take_commands(at, decisions)
         settled = self._settle(slice_, decisions)
         snapshot = self._market.push(slice_)
         up = self._model.on_snapshot(snapshot, self._account()) and not self.bus_was_down
         if not up:
-            decisions.append(Decision(slice_.at, "bus_down", source="bus"))
+            decisions.append(Decision(at, "bus_down", source="bus"))
         ideas = self._collect(snapshot, decisions)
         intents = self._intents(decisions)
         orders = self._decide(intents, ideas, commands, snapshot, up, decisions)
         closed = self._tracker.on_slice(slice_, snapshot, ideas)
-        trades = (*settled.trades, *closed)
-        if self.ends_at is not None and (slice_.at >= self.ends_at or not self._desk.portfolio.positions):
+        trades = (*settled.trades, *closed) if closed else settled.trades
+        if self.ends_at is not None and (at >= self.ends_at or not self._desk.portfolio.positions):
             self.stopping = True
         if self.path is not None:
-            self._notice(self.path.notices(slice_.at), decisions)
-        written = records.decision_lines(decisions)
+            self._notice(self.path.notices(at), decisions)
+        written = records.decision_lines(decisions) if decisions else ()
         rows = self._journal.of_slice(snapshot, written, trades, bool(settled.fills))  # step 10
         if self._counsel is not None:
-            rows += self._counsel.rows()
+            rows.extend(self._counsel.rows())
         if rows:
             self._ledger.append(rows, durable=False)
         return self._report(slice_, snapshot, decisions, written, orders, settled, trades, up)
@@ -156,12 +161,23 @@ class Engine:
                 self._take_foreign(foreign, at, decisions)
         for foreign in self._bus.drain_foreign():
             self._take_foreign(foreign, at, decisions)
-        decisions += [lines.letter_line(at, letter) for letter in self._bus.drain_dead_letters()]
+        letters = self._bus.drain_dead_letters()
+        if letters:
+            decisions += [lines.letter_line(at, letter) for letter in letters]
         commands = self.inbox.drain()
+        if not commands:
+            return commands
+        barred: list[Command] = []
         for command in commands:
+            if self.standing.bars(command):
+                barred.append(command)
             self._obey(command, at)
             decisions.append(lines.command_line(command, at))
-        return commands
+        lifted = [command for command in barred if not self.standing.bars(command)]
+        for command in lifted:  # the others are denied as every entry is that is wanted while halted
+            decisions.append(lines.barred_line(command, at))
+            self.refusals["halted"] += 1
+        return [command for command in commands if command not in lifted] if lifted else commands
 
     def _take_foreign(self, foreign: Foreign, at: int, decisions: list[Decision]) -> None:
         """Journaled with the slice it enters in, so that the same day can be walked again."""
@@ -211,20 +227,23 @@ class Engine:
 
     # step 4
     def _settle(self, slice_: Slice, decisions: list[Decision]) -> Settled:
-        settled = self._desk.settle(slice_)
-        if settled.fills:
-            self._write_fills(slice_.at, settled.fills)
-            decisions.extend(lines.fill_line(fill) for fill in settled.fills)
-        for trade in settled.trades:
-            self._tracker.account_trade(trade)
-        if settled.trades and self._experience is not None:
-            self._experience.on_trades(slice_.at, settled.trades)
-        if self._life is not None:
-            self._age(self._life.on_trades(slice_.at, settled.trades), decisions)
-            self._age(self._life.on_bars(slice_), decisions)
         desk, at = self._desk, slice_.at
+        settled = desk.settle(slice_)
+        if settled.fills:
+            self._write_fills(at, settled.fills)
+            decisions.extend(lines.fill_line(fill) for fill in settled.fills)
+        if settled.trades:
+            for trade in settled.trades:
+                self._tracker.account_trade(trade)
+            if self._experience is not None:
+                self._experience.on_trades(at, settled.trades)
+        if self._life is not None:
+            changes = [*self._life.on_trades(at, settled.trades), *self._life.on_bars(slice_)]
+            if changes:
+                self._age(changes, decisions)
         silent = desk.fallen_silent(at, self._max_age_ms)
-        decisions += [lines.stale_line(at, pair, desk.mark_of(pair), desk.marked_at[pair]) for pair in silent]
+        if silent:
+            decisions += [lines.stale_line(at, pair, desk.mark_of(pair), desk.marked_at[pair]) for pair in silent]
         return settled
 
     def _age(self, changes: Sequence[Transition], decisions: list[Decision]) -> None:
@@ -239,13 +258,16 @@ class Engine:
     def _write_fills(self, at: int, fills: Sequence[Fill]) -> None:
         self._ledger.append(self._journal.of_fills(at, fills), durable=True).wait()
         for fill in fills:
-            self._bus.publish("trade-confirmations", lines.confirmation(fill))
+            self._bus.publish("trade-confirmations", lines.confirmation(fill, at))
 
     def _account(self) -> AccountView:
         desk = self._desk
-        return AccountView(
-            float(desk.equity), float(desk.peak_equity), float(desk.portfolio.cash), frozenset(desk.portfolio.positions)
-        )
+        equity, peak, cash, held = desk.equity, desk.peak_equity, desk.portfolio.cash, desk.portfolio.positions
+        if equity is self._seen_equity and peak is self._seen_peak and self._view.held == held.keys():
+            return self._view  # of most slices in which nothing is held
+        self._seen_equity, self._seen_peak = equity, peak
+        self._view = AccountView(float(equity), float(peak), float(cash), frozenset(held))
+        return self._view
 
     # step 6
     def _on_collision(self, message: Message) -> None:
@@ -273,7 +295,8 @@ class Engine:
 
     def _collect(self, snapshot: Snapshot, decisions: list[Decision]) -> list[tuple[Stream, Idea]]:
         ideas, notes = self._model.outbox.drain()
-        decisions += [lines.idea_line(stream, idea) for stream, idea in ideas]
+        if ideas:
+            decisions += [lines.idea_line(stream, idea) for stream, idea in ideas]
         decisions += notes
         if self._deployed:
             deployed, self._deployed = self._deployed, []
@@ -309,13 +332,13 @@ class Engine:
         up: bool,
         decisions: list[Decision],
     ) -> tuple[Order, ...]:
-        plain_ideas = [idea for _, idea in ideas]
-        self._desk.follow(snapshot)
+        desk, plain_ideas = self._desk, [idea for _, idea in ideas]
+        desk.follow(snapshot)
         for pair in self.standing.pairs:
-            self._desk.cancel_entries(pair)
-        if not (commands or self._desk.portfolio.positions) and self._desk.rests(intents, plain_ideas, snapshot.at):
+            desk.cancel_entries(pair)
+        if not commands and desk.rests(intents, plain_ideas, snapshot.at) and desk.covered():
             return ()
-        verdicts = self._desk.decide(intents, plain_ideas, commands, snapshot, self.halted, up)
+        verdicts = desk.decide(intents, plain_ideas, commands, snapshot, self.halted, up)
         approved = []
         for verdict in verdicts:
             if isinstance(verdict, Denied):
@@ -352,21 +375,21 @@ class Engine:
         up: bool,
     ) -> Report:
         return Report(
-            at=slice_.at,
-            slices=self._slices,
-            bars=0 if slice_.bars is None else slice_.bars.count(),
-            decisions=tuple(decisions),
-            written=written,
-            orders=orders,
-            fills=settled.fills,
-            trades=trades,
-            equity=self._desk.equity,
-            cash=self._desk.portfolio.cash,
-            halted=self.halted,
-            bus_up=up,
-            stopping=self.stopping,
-            simulated=slice_.simulated,
-            snapshot=snapshot,
+            slice_.at,
+            self._slices,
+            0 if slice_.bars is None else slice_.bars.count(),
+            tuple(decisions),
+            written,
+            orders,
+            settled.fills,
+            trades,
+            self._desk.equity,
+            self._desk.portfolio.cash,
+            self.halted,
+            up,
+            self.stopping,
+            slice_.simulated,
+            snapshot,
         )
 
     def state(self) -> dict[str, Any]:

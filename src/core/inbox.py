@@ -70,12 +70,16 @@ class Inbox:
 
     def drain(self) -> Sequence[Foreign]:
         """What waited, in order of arrival."""
+        if not self._waiting:
+            return []
         waiting, self._waiting = self._waiting, []
         self._waiting_of.clear()
         return waiting
 
     def drain_dead(self) -> Sequence[DeadLetter]:
         """Dead letters; a last one without channel says how many more were not kept."""
+        if not self._dead and not self._dropped:
+            return []
         dead, self._dead = self._dead, []
         if self._dropped:
             dead.append(DeadLetter("", f"{self._dropped} more messages were refused and not kept", ""))

@@ -7,7 +7,7 @@ is the arithmetic of `features.py`, inlined into the loops of either source.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import talib
@@ -25,8 +25,8 @@ from .types import BarBlock, BoolArray, FloatArray, IntArray, Pair
 __all__ = ["INDICATORS", "INDICATOR_INDEX", "BatchSource", "IndicatorSource", "StreamSource", "unknown"]
 
 _HIGH, _LOW, _CLOSE = range(3)
-_PASSED_TOGETHER = 1024
-"""Rows of a prepared history that are given back in one go."""
+_TOGETHER = 4096
+"""Of a prepared history so many rows of one pair are copied and given back in one go, of more pairs fewer rows."""
 
 
 class IndicatorSource(Protocol):
@@ -34,6 +34,13 @@ class IndicatorSource(Protocol):
 
     def advance(self, block: BarBlock) -> f.Row:
         """What is known after these bars; read-only, (pairs, ...). Pairs without a bar keep their last values."""
+        ...
+
+    def beside(self, values: FloatArray) -> FloatArray:
+        """The features of the newest row with `values` (pairs, n) in further columns; read-only.
+
+        `values` must not be written any more.
+        """
         ...
 
     def state(self) -> dict[str, Any]:
@@ -97,6 +104,28 @@ def _refuse_bad_bars(
         )
 
 
+class _Page(NamedTuple):
+    """Copies of rows from `first` on, each read-only: whoever keeps one must not see what the table becomes.
+
+    `times`, and the bytes of `closes` and `present`, are those of the history, by which bars are known again.
+    """
+
+    first: int
+    times: list[int]
+    closes: bytes
+    present: bytes
+    table: f.Row
+
+    def row(self, place: int) -> f.Row:
+        """One of them, as views that are read-only as the copies are."""
+        close, features, indicators, volatility = self.table
+        return f.Row(close[place], features[place], indicators[place], volatility[place])
+
+
+_NONE_WIDE: FloatArray = np.empty((0, 0, 0))
+_NO_PAGE = _Page(0, [], b"", b"", unknown(0))
+
+
 class BatchSource:
     """Computes a whole history at once and then looks rows up; for backtests and replays.
 
@@ -113,20 +142,57 @@ class BatchSource:
     def _begin(self) -> None:
         self._pages, self._passed = Pages(), 0
         self._table = _table(self._history, self._plan, self._pages)
+        self._page = _NO_PAGE
+        self._values: FloatArray | None = None
+        self._wide = _NONE_WIDE  # features with `_values` beside them, of the page's last rows
 
     def advance(self, block: BarBlock) -> f.Row:
         """The row of these bars; InvariantError when they are not the next of the history."""
-        at = block.opened + self._history.interval_ms
-        row = self._row + 1
-        times = self._history.times
-        if row >= len(times) or times[row] != at:
-            row = int(np.searchsorted(times, at))
-        self._refuse_foreign(block, row, at)
+        row, page, at = self._row + 1, self._page, block.opened + self._history.interval_ms
+        place = row - page.first
+        if place >= len(page.times) or page.times[place] != at:
+            row = int(np.searchsorted(self._history.times, at))
+            self._refuse_foreign(block, row, at)
+            page = self._turn(row)
+            place = row - page.first
+        elif not self._is_prepared(block, page, place):
+            self._refuse_foreign(block, row, at)
         self._row = row
-        if row - self._passed >= _PASSED_TOGETHER:
-            self._pages.give_back(row)
-            self._passed = row
-        return self._at(row)
+        return page.row(place)
+
+    def _is_prepared(self, block: BarBlock, page: _Page, place: int) -> bool:
+        """Whether the bars are those of the page, bit for bit."""
+        width, size = len(self._history.pairs), block.close.itemsize
+        start, end = place * width, (place + 1) * width
+        closes, present = page.closes[start * size : end * size], page.present[start:end]
+        return block.close.tobytes() == closes and block.present.tobytes() == present
+
+    def beside(self, values: FloatArray) -> FloatArray:
+        """The features of the row that was read last, and `values`; those that stay are joined with a whole page."""
+        place = self._row - self._page.first
+        if values is not self._values:  # what changes with every slice is not worth a page
+            self._values, self._wide = values, _NONE_WIDE
+            return joined(self._page.table.features[place], values)
+        left = len(self._page.times) - place
+        if left > len(self._wide):
+            features = self._page.table.features[place:]
+            self._wide = joined(features, np.broadcast_to(values, (left, *values.shape)))
+        wide: FloatArray = self._wide[-left]
+        return wide
+
+    def _turn(self, row: int) -> _Page:
+        """The page of a row; what lies before it is given back."""
+        page, history = self._page, self._history
+        if not 0 <= row - page.first < len(page.times):
+            if row > self._passed:
+                self._pages.give_back(row)
+                self._passed = row
+            end = row + max(1, _TOGETHER // len(history.pairs))
+            copies = _copy(f.Row(*[column[row:end] for column in self._table]))
+            bars = history.times[row:end].tolist(), history.close[row:end].tobytes(), history.present[row:end].tobytes()
+            self._page = page = _Page(row, *bars, copies)
+            self._wide = _NONE_WIDE
+        return page
 
     def state(self) -> dict[str, Any]:
         """The row that was read last; the history itself is the caller's."""
@@ -137,11 +203,10 @@ class BatchSource:
         self._row = int(state["row"])
         if self._row < self._passed:
             self._begin()
-        return self._at(self._row) if self._row >= 0 else _frozen(unknown(len(self._history.pairs)))
-
-    def _at(self, row: int) -> f.Row:
-        """Copies: whoever keeps a snapshot must not see what becomes of rows that were given back."""
-        return _copy(f.Row(*[column[row] for column in self._table]))
+        if self._row < 0:
+            return _frozen(unknown(len(self._history.pairs)))
+        page = self._turn(self._row)
+        return page.row(self._row - page.first)
 
     def _refuse_foreign(self, block: BarBlock, row: int, at: int) -> None:
         history = self._history
@@ -150,6 +215,13 @@ class BatchSource:
         pair = f.first_difference(block.present, block.close, history.present[row], history.close[row])
         if pair >= 0:
             raise InvariantError(f"market: the bar of {block.pairs[pair]} at {iso(at)} is not the prepared one")
+
+
+def joined(features: FloatArray, values: FloatArray) -> FloatArray:
+    """Both side by side, read-only."""
+    both = np.concatenate((features, values), axis=-1)
+    both.flags.writeable = False
+    return both
 
 
 def _copy(row: f.Row) -> f.Row:
@@ -282,6 +354,10 @@ class StreamSource:
             self._raw, self._clock, self._row,
         )  # fmt: skip
         return _copy(self._row)
+
+    def beside(self, values: FloatArray) -> FloatArray:
+        """The features of the newest row, and `values`."""
+        return joined(self._row.features, values)
 
     def state(self) -> dict[str, Any]:
         """Rings, sums, the last row and the last bars of each pair."""

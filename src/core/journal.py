@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from . import records
+from .canonical import encode
 from .desk import Desk, Review
 from .model import MycelialModel
 from .ports import Bus, Life, Memory, Row
@@ -20,8 +21,8 @@ class Journal:
     def __init__(self, bus: Bus, model: MycelialModel, desk: Desk, life: Life | None, memory: Memory | None) -> None:
         self._bus, self._model, self._desk, self._life, self._memory = bus, model, desk, life, memory
         self._traces = Traces()
-        self._books: tuple[object, ...] = ()  # cash and positions whose words `_words` are
-        self._words: dict[str, Any] = {}
+        self._changes = -1  # as of which the account's cash and positions are `_words`
+        self._words: list[bytes] = [b"", b""]
 
     def of_fills(self, at: int, fills: Sequence[Fill]) -> list[Row]:
         """Executions, the orders that are done by them, and the account after them."""
@@ -37,8 +38,10 @@ class Journal:
         With positions also the account, unless it is written already because something was `filled`.
         """
         at, traces = snapshot.at, self._explain(snapshot)
-        rows = [records.row(at, "trade", trade.id, trade) for trade in trades]
-        rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in self._desk.outcomes()]
+        rows = [records.row(at, "trade", trade.id, trade) for trade in trades] if trades else []
+        outcomes = self._desk.outcomes()
+        if outcomes:
+            rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in outcomes]
         if self._memory is not None:
             rows += [records.memory_row(at, record) for record in self._memory.fresh()]
         if written:
@@ -48,10 +51,12 @@ class Journal:
             rows.append(self._mark(at))
         return rows
 
-    def _explain(self, snapshot: Snapshot) -> list[Row]:
+    def _explain(self, snapshot: Snapshot) -> Sequence[Row]:
         """The messages behind meetings, what the gate looked at, and what changed of why nobody spoke."""
         meetings, silences = self._model.outbox.drain_traces()
         reviews = self._desk.reviews or ()
+        if not (meetings or silences or reviews) and self._traces.is_told(snapshot.moats):
+            return ()
         multipliers = self._multipliers(reviews) if reviews else {}
         epoch = f"{self._bus.producer}:{self._bus.epoch}" if meetings else ""
         return self._traces.rows(snapshot, meetings, silences, reviews, multipliers, epoch)
@@ -63,12 +68,14 @@ class Journal:
 
     def _mark(self, at: int) -> Row:
         book = self._desk.portfolio
-        books = (book.cash, *book.positions.values())
-        if books != self._books:
+        if book.changes != self._changes:
             held = {pair: records.plain(position.amount) for pair, position in book.positions.items()}
-            self._books, self._words = books, {"cash": records.plain(book.cash), "positions": held}
-        fields = {"at": at, "equity": records.plain(self._desk.equity), **self._words}
-        return records.row(at, "mark", str(at), fields)
+            words = ({"cash": records.plain(book.cash)}, {"positions": held})
+            self._changes, self._words = book.changes, [encode(fields)[1:-1] for fields in words]
+        cash, positions = self._words
+        # Canonical JSON of at, cash, equity and positions: the two that seldom change are encoded once.
+        body = b'{"at":%d,%b,"equity":"%b",%b}' % (at, cash, records.plain(self._desk.equity).encode(), positions)
+        return Row(at, "mark", f"mark:{at}", body)
 
     def state(self) -> dict[str, Any]:
         """What the traces remember."""

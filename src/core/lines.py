@@ -17,12 +17,13 @@ ENGINE = "engine"
 """The name under which the spine speaks."""
 
 
-def confirmation(fill: Fill) -> TradeConfirmation:
-    """What the bus is told of a fill."""
+def confirmation(fill: Fill, now: int) -> TradeConfirmation:
+    """What the bus is told of a fill, at `now` (UTC ms) the latest: the clock of an exchange may be ahead of ours."""
+    at = min(fill.at, now)
     return TradeConfirmation(
         source=ENGINE,
-        at=fill.at,
-        known_at=fill.at,
+        at=at,
+        known_at=at,
         pair=fill.pair,
         side=fill.side,
         stream=Stream.SYNTHESIZED,
@@ -64,6 +65,11 @@ def meeting_line(message: SynthesizedTrade) -> Decision:
         detail |= {"advice": message.advice, "advice_reason": short(message.advice_reason)}
         detail["memories"] = [short(name) for name in message.memories]
     return Decision(message.at, kind, message.pair, message.side, message.refused or None, message.source, detail)
+
+
+def barred_line(command: Command, at: int) -> Decision:
+    """An order that was asked for while halted, in a slice in which the halt was lifted as well."""
+    return Decision(at, "refusal", command.pair, command.side, "halted", command.source, {"order": command.id})
 
 
 def refusal_line(denied: Denied) -> Decision:

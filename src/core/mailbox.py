@@ -19,7 +19,7 @@ class Mailbox:
 
     def drain(self) -> list[Command]:
         """Everything asked for since the last slice, in order."""
-        commands = []
+        commands: list[Command] = []
         while self._commands:
             commands.append(self._commands.popleft())
         return commands

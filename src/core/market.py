@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ import numpy as np
 from .config import Settings
 from .errors import InvariantError
 from .features import MARKET_FEATURES
-from .indicators import IndicatorSource, StreamSource, unknown
+from .indicators import IndicatorSource, StreamSource, joined, unknown
 from .moats import MOAT_FEATURES, MoatBoard
-from .types import NEVER, BoolArray, FloatArray, IntArray, Pair, Slice, Snapshot
+from .types import NEVER, BarBlock, BoolArray, IntArray, Pair, Slice, Snapshot
 
 FEATURE_TABLE = (*MARKET_FEATURES, *MOAT_FEATURES)
 """Those of the bars, then one column for each moat."""
@@ -45,7 +46,7 @@ class Market:
         self._row = unknown(len(pairs))
         for array in self._row:
             array.flags.writeable = False
-        self._features = self._joined()
+        self._features = joined(self._row.features, self._board.view.values)
 
     def push(self, slice_: Slice) -> Snapshot:
         """The snapshot of this slice. One without bars leaves what bars said as it stood and nothing fresh.
@@ -53,32 +54,35 @@ class Market:
         Raises InvariantError when the bars are of other pairs or out of order, DataError when one cannot be
         believed.
         """
-        fresh = self._nothing_fresh
-        if slice_.bars is not None:
-            self._refuse_other_pairs(slice_)
-            self._row = self._source.advance(slice_.bars)
-            fresh = _read_only(slice_.bars.present)
-            self._seen_at = _at(slice_.at, fresh, self._seen_at)
+        fresh, at, bars = self._nothing_fresh, slice_.at, slice_.bars
+        if bars is not None:
+            if bars.pairs is not self.pairs:
+                self._refuse_other_pairs(bars)
+            self._row = self._source.advance(bars)
+            fresh = _read_only(bars.present)
+            self._seen_at = self._all_at(at) if bars.count() == len(bars.pairs) else _at(at, fresh, self._seen_at)
         before = self._board.view.values
-        moats = self._board.push(slice_.at, slice_.observations)
-        if slice_.bars is not None or moats.values is not before:
-            self._features = self._joined()
+        moats = self._board.push(at, slice_.observations)
+        if bars is not None:
+            self._features = self._source.beside(moats.values)
+        elif moats.values is not before:
+            self._features = joined(self._row.features, moats.values)
         row = self._row
         return Snapshot(
-            at=slice_.at,
-            interval_ms=self.interval_ms,
-            grid=slice_.at // self.interval_ms,
-            pairs=self.pairs,
-            fresh=fresh,
-            close=row.close,
-            features=self._features,
-            indicators=row.indicators,
-            volatility=row.volatility,
-            bars=slice_.bars,
-            simulated=slice_.simulated,
-            observations=slice_.observations,
-            moats=moats,
-            seen_at=self._seen_at,
+            at,
+            self.interval_ms,
+            at // self.interval_ms,
+            self.pairs,
+            fresh,
+            row.close,
+            self._features,
+            row.indicators,
+            row.volatility,
+            bars,
+            slice_.simulated,
+            slice_.observations,
+            moats,
+            self._seen_at,
         )
 
     def state(self) -> dict[str, Any]:
@@ -90,17 +94,14 @@ class Market:
         self._row = self._source.restore(state["source"])
         self._board.restore(state["moats"])
         self._seen_at = _at(NEVER, self._nothing_fresh, state["seen_at"])
-        self._features = self._joined()
+        self._features = joined(self._row.features, self._board.view.values)
 
-    def _joined(self) -> FloatArray:
-        """What the bars said and what the moats said, (pairs, features), read-only."""
-        joined = np.concatenate((self._row.features, self._board.view.values), axis=1)
-        joined.flags.writeable = False
-        return joined
+    def _all_at(self, at: int) -> IntArray:
+        """All pairs were seen now, read-only."""
+        return np.frombuffer(at.to_bytes(8, sys.byteorder, signed=True) * len(self.pairs), np.int64)
 
-    def _refuse_other_pairs(self, slice_: Slice) -> None:
-        bars = slice_.bars
-        if bars is not None and bars.pairs is not self.pairs and bars.pairs != self.pairs:
+    def _refuse_other_pairs(self, bars: BarBlock) -> None:
+        if bars.pairs != self.pairs:
             raise InvariantError(f"market: bars of {', '.join(bars.pairs)}, but the run has {', '.join(self.pairs)}")
 
 

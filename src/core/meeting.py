@@ -58,6 +58,8 @@ def plausible(message: BaselineIdea | MycelialIdea, now: int, rules: TraderRules
 def idea_of(message: BaselineIdea | MycelialIdea, rules: TraderRules) -> Idea | None:
     """The idea that a plausible message carries: by the Rule of 3, or by the rule of the least number of learners."""
     if isinstance(message, BaselineIdea):
+        if len(message.votes) < rules.required_votes:
+            return None
         agreed = rule_of_three(message.votes, rules.required_votes, 0.0)
         if agreed is None:
             return None

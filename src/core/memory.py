@@ -70,11 +70,14 @@ class MemoryRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             _refuse_unfit(self.id, self.meta)
 
 
+_SCALARS, _NUMBERS = (str, int, float, bool), (int, float)  # a union would be made anew with every look
+
+
 def _refuse_unfit(name: str, meta: dict[str, Scalar]) -> None:
     for key, value in meta.items():
-        if not isinstance(value, str | int | float | bool) or not isinstance(key, str):
+        if not isinstance(value, _SCALARS) or not isinstance(key, str):
             raise DataError(f"memory {name}: meta {key!r} is {type(value).__name__}; leave out what is not known")
-        if isinstance(value, int | float) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+        if isinstance(value, _NUMBERS) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
             raise DataError(f"memory {name}: meta {key!r} is {value}, beyond 64 bits; leave out what is not known")
 
 
@@ -193,7 +196,8 @@ def judged(records: Sequence[MemoryRecord]) -> tuple[float | None, float | None]
     outcomes = [record.outcome for record in records if record.outcome is not None]
     if not outcomes:
         return None, None
-    return sum(outcome > 0.0 for outcome in outcomes) / len(outcomes), math.fsum(outcomes) / len(outcomes)
+    won = len([outcome for outcome in outcomes if outcome > 0.0])
+    return won / len(outcomes), math.fsum(outcomes) / len(outcomes)
 
 
 def recommend(found: Sequence[Similar], rule: MemorySettings) -> Recommendation:
@@ -203,9 +207,10 @@ def recommend(found: Sequence[Similar], rule: MemorySettings) -> Recommendation:
     In this order: enough similar records, success and profit give BUY; fewer, with more wins than losses,
     BUY_SMALL; a mean loss or rare success AVOID; everything else OBSERVE. All comparisons of ratios are strict.
     """
-    near = [one.record for one in found if one.record.outcome is not None and one.similarity >= rule.min_similarity]
+    least = rule.min_similarity
+    near = [record for record, similarity in found if record.outcome is not None and similarity >= least]
     success, mean = judged(near)
-    ids = tuple(record.id for record in near)
+    ids = tuple([record.id for record in near])
     if success is None or mean is None:
         return Recommendation(Action.OBSERVE, 0.0, ids, None, None, "nothing similar with a known outcome")
     action = _action(len(near), success, mean, rule)

@@ -250,9 +250,16 @@ class MycelialModel(mesa.Model):
         """Let one slice pass through all phases; False when the bus did not settle in one of them."""
         self.account = account
         self._advance(snapshot.at)
-        bus, up = self.bus, True
+        bus, up, begun = self.bus, True, False
         for phase in PHASES:
-            self._let_act(self._actors[phase], snapshot)
+            actors = self._actors[phase]  # looked up each time: a phase may discharge and hire actors of later ones
+            if actors:
+                self._let_act(actors, snapshot)
+            elif begun:
+                continue  # since the bus settled nobody has said anything
+            begun = True
+            if bus.quiet():
+                continue
             up = bus.settle() and up
             for failure in bus.drain_failures():
                 self._blame(failure)
@@ -263,15 +270,18 @@ class MycelialModel(mesa.Model):
         if self._origin is None:
             self._origin = at - self.interval_ms
         target = (at - self._origin) / self.interval_ms
-        while self.steps < math.floor(target):
+        whole, steps = math.floor(target), self.steps
+        while steps < whole:
             self.steps += 1
-            self._reach(float(self.steps))
-            self._tick()
-        if target > self.time:
+            steps += 1
+            self._reach(float(steps))
+            if self._recurring:
+                self._tick()
+        if target > steps:
             self._reach(target)
 
     def _reach(self, time: float) -> None:
-        if self._event_list.is_empty():
+        if not self._event_list._events:  # `is_empty` counts them one by one
             self.time = time  # what `run_until` comes to where nobody has scheduled an event of Mesa's
         else:
             self.run_until(time)

@@ -96,9 +96,11 @@ class Portfolio:
         self._positions: dict[Pair, Position] = {}
         self.positions: Mapping[Pair, Position] = self._positions  # live: whoever is not the portfolio only reads it
         self._closed = 0
+        self.changes = 0  # counts up with each, so that others see whether there was one
 
     def apply(self, fill: Fill, leave_at: int | None = None) -> Trade | None:
         """Book a fill; returns the trade when it closed the position. InvariantError when it sells what is not held."""
+        self.changes += 1
         self.fees += fill.fee
         self.slippage += fill.slippage
         if fill.side is Side.SELL:
@@ -190,6 +192,7 @@ class Portfolio:
         self.start, self.cash = Decimal(state["start"]), Decimal(state["cash"])
         self.fees, self.slippage = Decimal(state["fees"]), Decimal(state["slippage"])
         self._closed = state["closed"]
+        self.changes += 1
         self._lots.clear()
         self._positions.clear()
         for pair, figures in state["lots"].items():

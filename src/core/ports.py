@@ -113,6 +113,10 @@ class Bus(Protocol):
         """Queue a message; BusError when it does not belong there, InvariantError when it is from the future."""
         ...
 
+    def quiet(self) -> bool:
+        """Whether `settle` has nothing to do: it would deliver nothing and return True."""
+        ...
+
     def settle(self) -> bool:
         """Deliver until all is quiet, generation by generation; False when the server did not answer in time."""
         ...
@@ -243,6 +247,10 @@ class Life(Stateful, Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """How many assets are in each stage."""
+        ...
+
+    def standings(self) -> object:
+        """Another object after every change: as long as it is the same, so are all multipliers."""
         ...
 
 
@@ -376,8 +384,16 @@ class SpineState(msgspec.Struct):
 class Experience(Stateful, Protocol):
     """Remembers what became of entries: the moment they were decided in, and what they came to."""
 
+    def learns_from(self, book: str) -> bool:
+        """Whether it keeps anything of the entries of that book; it need not hear of the others."""
+        ...
+
     def on_entries(self, book: str, orders: Sequence[Order], intents: Sequence[Intent], snapshot: Snapshot) -> None:
         """Orders that a book sent in the slice of `snapshot`, and the intents of that slice."""
+        ...
+
+    def on_intents(self, book: str, intents: Sequence[Intent], snapshot: Snapshot) -> None:
+        """Intents of that slice that became entries of a book, where nobody needs the orders."""
         ...
 
     def on_trades(self, at: int, trades: Sequence[Trade]) -> None:

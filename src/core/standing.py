@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from .names import Pair, Side
-from .orders import Order, OrderKind
+from .orders import Command, CommandKind, Order, OrderKind
 
 
 class Level(StrEnum):
@@ -60,6 +60,13 @@ class Standing:
             return None
         found = [throw for throw in (thrown.get(None), None if pair is None else thrown.get(pair)) if throw is not None]
         return max(found, key=lambda throw: _STRICTNESS[throw.level], default=None)
+
+    def bars(self, command: Command) -> bool:
+        """Whether a person asks to buy what may not be bought now; to be let go on later is no leave for that."""
+        if command.kind is not CommandKind.ORDER or command.side is not Side.BUY:
+            return False
+        throw = self.of(command.pair)
+        return throw is not None and throw.level is not Level.ACTIVE
 
     @property
     def reason(self) -> str:

@@ -23,7 +23,7 @@ from .desk import Limits, Looked, Review
 from .meeting import Meeting, TraderRules
 from .moats import MOATS
 from .ports import Row
-from .types import NEVER, STATUSES, Approved, Order, Pair, Snapshot, Status
+from .types import NEVER, STATUSES, Approved, MoatView, Order, Pair, Snapshot, Status
 
 RULES, MESSAGES, REVIEW, SILENCE, CENSUS = "rules", "messages", "review", "silence", "census"
 KINDS = (RULES, MESSAGES, REVIEW, SILENCE, CENSUS)
@@ -120,12 +120,14 @@ class Traces:
             rows.append(records.row(at, SILENCE, str(at), {"at": at, **silent}))
         return rows
 
+    def is_told(self, moats: MoatView | None) -> bool:
+        """Whether the moats stand as they did in the newest row of silence."""
+        return moats is None or moats.statuses == self._statuses
+
     def _moats(self, snapshot: Snapshot) -> dict[str, list[int]]:
-        if snapshot.moats is None:
+        if snapshot.moats is None or self.is_told(snapshot.moats):
             return {}
         statuses = snapshot.moats.statuses
-        if statuses == self._statuses:
-            return {}
         self._statuses = statuses
         return {"moats": [STATUSES.index(status) for status in statuses]}
 

@@ -128,6 +128,7 @@ def test_goals_are_those_that_were_promised() -> None:
         "writer_rows_vs_executemany": 0.5,
         "society_vs_shuffle_do": 2.0,
         "memory_lookup_vs_chroma": 50.0,
+        "memory_write_us": 10.0,
         "parallel_64_vs_serial": 1.5,
         "engine_vs_backtesting_py": 0.3,
         "engine_vs_nautilus": 2.0,

@@ -44,6 +44,7 @@ def test_a_window_with_gaps_needs_a_half() -> None:
     found = distances(np.array([3.0, gap, 4.0, gap, 5.0]), 4)
     assert found[4] == pytest.approx((5.0 - 3.5) / stdev([3.0, 4.0]))
     assert np.isnan(distances(np.array([gap, gap, 4.0, gap, 5.0]), 4)).all()
+    assert np.isnan(distances(np.array([3.0, gap, gap, gap, gap, 4.0, 5.0]), 6)).all()
     assert np.isnan(distances(np.array([1.0, 2.0, 4.0, 3.0, gap]), 4)).all()
 
 

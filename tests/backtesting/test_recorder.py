@@ -10,8 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from src.backtesting.recorder import Recorder, money_text
+from src.backtesting.evidence import verdict
+from src.backtesting.recorder import SAID_OF_IT, Recorder, money_text
 from src.backtesting.result import EDGE_TESTED, build, to_json
+from src.backtesting.sheet import folder
 from src.core import records
 from src.core.canonical import encode
 from src.core.clock import Timer
@@ -148,6 +150,16 @@ def test_an_old_result_does_not_stay_beside_new_decisions(tmp_path: Path) -> Non
     with Recorder(tmp_path):
         assert not (tmp_path / "result.json").exists()
         assert (tmp_path / "decisions.jsonl").read_bytes() == b""
+
+
+def test_what_was_said_of_an_old_run_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
+    assert (verdict.GATE, folder.AB) == SAID_OF_IT
+    saved(tmp_path)
+    for name in SAID_OF_IT:
+        (tmp_path / name).write_text('{"passed":true}')
+    saved(tmp_path)
+    assert (tmp_path / "result.json").exists()
+    assert not [name for name in SAID_OF_IT if (tmp_path / name).exists()]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

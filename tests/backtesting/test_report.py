@@ -162,6 +162,13 @@ def test_no_trade_says_why() -> None:
     )
 
 
+def test_a_refused_request_or_message_is_no_reason_for_no_trade() -> None:
+    said = quiet(refusals={"no_such_source": 4, "implausible_idea": 9}, counts={})["verdict"]
+    assert said.startswith("No trade was made: 0 baseline and 0 mycelial ideas, 0 collisions;")
+    said = quiet(refusals={"no_such_source": 4, "edge_below_cost": 1})["verdict"]
+    assert "1 refusal, most often edge_below_cost" in said
+
+
 def test_money_that_went_in_an_earlier_session_is_not_hidden_by_a_quiet_one() -> None:
     made = quiet()
     made["account"]["end_equity"] = 990.0
@@ -327,6 +334,13 @@ def test_refusals_come_most_often_first() -> None:
     shown = report.text(finished())
     assert shown.index("edge_below_cost") < shown.index("NO_DATA")
     assert row(shown, "REFUSALS", "TOTAL")[1] == "3"
+
+
+def test_rejected_entries_are_of_who_wanted_to_buy() -> None:
+    counted = {"edge_below_cost": 5, "max_positions": 2, "nothing_to_close": 3, "no_such_source": 4}
+    shown = report.text(finished(refusals=counted))
+    assert row(shown, "SUMMARY METRICS", "Rejected entry signals")[1] == "7"
+    assert row(shown, "REFUSALS", "TOTAL")[1] == "14"
 
 
 def test_simulated_data_have_a_banner_on_top() -> None:

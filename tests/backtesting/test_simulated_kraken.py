@@ -547,3 +547,29 @@ def test_on_paper_the_slices_move_the_market_and_a_restart_goes_on() -> None:
     again.on_slice(Slice(at=T + 180_000, bars=block(T + 120_000, 99.0, 99.0, 98.0, 25.0)))
     assert executions(again.events()) == [("0.5", "99")]
     assert again.server.purse.base == {BTC: D(3)}
+
+
+def test_what_is_over_for_long_is_told_no_more_and_numbers_go_on_behind_it() -> None:
+    day = 86_400_000
+    bench = Bench(keep_days=2)
+    bench.now = 20_000 * day
+    bench.place(kind=OrderKind.LIMIT, limit="90", name="rests")
+    bench.place(name="filled")
+    bench.move("100")
+    (filled,) = [one for one in bench.server.orders.values() if one.client_id == "filled"]
+    assert filled.state is OrderState.FILLED
+    assert len(bench.server.executions) == 1
+    for days, left in ((1, 2), (2, 2), (3, 1)):
+        bench.now = (20_000 + days) * day
+        bench.kraken.tick()
+        assert len(bench.server.orders) == left
+    assert ([one.client_id for one in bench.server.orders.values()], bench.server.executions) == (["rests"], [])
+    assert bench.server.named(ClientId("filled")) == ()
+    again = VenueServer(msgspec.structs.replace(RULES, keep_days=2), COSTS, D(10_000))
+    again.restore(msgspec.json.decode(msgspec.json.encode(bench.server.state())))
+    assert again.state() == bench.server.state()
+    bench.place(name="next")
+    bench.move("100")
+    names = [one.venue_id.partition("-")[0] for one in bench.server.orders.values()]
+    assert names == ["O00001", "O00003"]
+    assert [one.execution_id.partition("-")[0] for one in bench.server.executions] == ["T00002"]

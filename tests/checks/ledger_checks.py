@@ -20,6 +20,7 @@ SETTINGS = LedgerSettings(
     busy_timeout_seconds=0.2,
     row_bytes=1000,
     checkpoint_seconds=10.0,
+    anchor_folder=None,
 )
 
 Contents = Callable[[], list[Row]]

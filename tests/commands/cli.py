@@ -41,8 +41,9 @@ SMALL = (
 """Few learners that speak early and trade cheaply: the fewest bars in which a run comes to fills."""
 ANY_PORT = "MYCELIAL__MONITORING__METRICS__PORT"
 """So that runs of several tests can stand beside each other."""
-SECONDS = 60.0
-"""How long a test waits for anything: far more than it takes, for a machine that does other things as well."""
+SECONDS = 120.0
+"""How long a test waits for anything: far more than it takes, for a machine that does other things as well, and for
+the first start after a change, which compiles."""
 LOOK_SECONDS = 0.02
 
 

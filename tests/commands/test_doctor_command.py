@@ -37,11 +37,11 @@ def _asked(say: Say, served: Served, kraken: LocalKraken, key: Path) -> None:
     assert served.asked == []
     assert kraken.rest.heard == []
     assert plain.returncode == 0, plain.stdout
-    names = [line["name"] for line in msgspec.json.decode(plain.stdout)]
+    names = [line["name"] for line in msgspec.json.decode(plain.stdout)["checks"]]
     assert names[-2:] == ["GITHUB_TOKEN", "SEC_EDGAR_IDENTITY"]
     done = say("doctor", "--sources", "--json", *sets, "--set", "bus.port=0")
     assert done.returncode == 0, done.stdout
-    lines = {line["name"]: line for line in msgspec.json.decode(done.stdout)}
+    lines = {line["name"]: line for line in msgspec.json.decode(done.stdout)["checks"]}
     assert lines["source network"]["status"] == "ok"
     assert [lines[f"kraken {name}"]["status"] for name in ("status", "clock", "key")] == ["ok", "ok", "ok"]
     assert lines["source github"]["remedy"] == "set the variable GITHUB_TOKEN to a token"
@@ -55,7 +55,7 @@ def test_in_a_live_configuration_the_exchange_is_asked_and_a_key_that_can_withdr
         words = ("--set", "run.mode=live", "--set", f"kraken.key_file={key_file(tmp_path)}", "--set", "bus.port=0")
         done = say("doctor", "--json", *words, "--set", f"kraken.rest.url={exchange.rest.url}")
     assert done.returncode == 6, done.stderr
-    lines = {line["name"]: line for line in msgspec.json.decode(done.stdout)}
+    lines = {line["name"]: line for line in msgspec.json.decode(done.stdout)["checks"]}
     assert lines["kraken status"]["status"] == "ok"
     assert lines["kraken clock"]["remedy"] == "set this machine's clock by a time server"
     assert "can withdraw" in lines["kraken key"]["detail"]

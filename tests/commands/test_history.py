@@ -94,6 +94,7 @@ def test_what_cannot_be_told(run: Path, say: Say, tmp_path: Path) -> None:
         (4, ("policies", "--run", run, "--state", tmp_path), "name one of them"),
         (2, ("policies", "--state", tmp_path / "none"), "there is no such ledger"),
         (4, ("policies", "trailing"), "write off, shadow or on"),
+        (4, ("policies", "trailing", "on"), "say why"),
         (3, ("policies", "trailing", "off", "--state", tmp_path), "no process"),
     ]:
         done = say(*words)

@@ -13,9 +13,9 @@ from src import wiring
 from src.core.config import Analysts, Indicators
 from src.core.features import Row
 from src.core.history import History
-from src.core.indicators import BatchSource
+from src.core.indicators import BatchSource, joined
 from src.core.market import FEATURES
-from src.core.types import BarBlock
+from src.core.types import BarBlock, FloatArray
 
 from .cli import SMALL, Say, refused
 
@@ -34,7 +34,11 @@ class Peeking(BatchSource):
         place = int(np.searchsorted(self._days.times, block.opened + self._days.interval_ms)) + 1
         features = row.features.copy()
         features[0, FEATURES.index("adx")] = self._days.close[place, 0] if place < len(self._days.times) else 0.0
+        self._told = features
         return row._replace(features=features)
+
+    def beside(self, values: FloatArray) -> FloatArray:
+        return joined(self._told, values)
 
 
 class Endless(BatchSource):
@@ -49,7 +53,11 @@ class Endless(BatchSource):
         self._seen += 1
         features = row.features.copy()
         features[:, FEATURES.index("rsi")] += self._seen
+        self._told = features
         return row._replace(features=features)
+
+    def beside(self, values: FloatArray) -> FloatArray:
+        return joined(self._told, values)
 
 
 def said(say: Say, *words: str | Path, code: int = 0) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def test_what_knows_the_next_close_is_named_with_both_values(
     monkeypatch.setattr(wiring, "BatchSource", Peeking)
     (culprit,) = said(say, "lookahead-analysis", "--data", planted, *SHORT, code=6)["culprits"]
     assert (culprit["stage"], culprit["who"], culprit["what"]) == ("features", "adx", "BTC/USDT")
+    assert "2021-01-01T" <= culprit["at"] <= culprit["cut"] < "2021-01-09T"
     assert culprit["without"] == "0.0"
     assert float(culprit["with_future"]) > 1.0
     done = say("lookahead-analysis", "--data", planted, *SHORT)

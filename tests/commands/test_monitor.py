@@ -7,7 +7,9 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import msgspec
 import pytest
@@ -15,7 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from src.connectors import discord
 from src.connectors.metrics_table import exposed
+from src.connectors.redis_bus import tap
 from src.core.clock import from_iso
+from src.core.errors import BusError
 from tests.monitoring.test_discord import PATH
 from tests.monitoring.webhook import Reply, Webhook
 
@@ -34,7 +38,23 @@ KEY, SECRET = "canaryKrakenKey", "Y2FuYXJ5" * 10 + "Y2FuYQ=="
 
 
 class Watched(Process):
-    """A run and the port of its metrics."""
+    """A run, the port of its metrics and what passed its bus since `listen`."""
+
+    def listen(self) -> None:
+        """Hear every channel until the run has ended."""
+        self.heard: dict[str, list[bytes]] = {}
+        self._stop = Event()
+        self._ear = Thread(target=self._hear, args=(self.status()["bus"],))
+        self._ear.start()
+
+    def _hear(self, url: str) -> None:
+        with suppress(BusError):  # the server ends with the run
+            tap(url, "*", lambda channel, raw: self.heard.setdefault(channel, []).append(raw), self._stop)
+
+    def deaf(self) -> None:
+        """Hear nothing more."""
+        self._stop.set()
+        self._ear.join()
 
     @property
     def port(self) -> int:
@@ -88,7 +108,11 @@ def watched(tmp_path_factory: pytest.TempPathFactory, secrets: Path) -> Iterator
     )
     with Watched(*SIMULATED, *PACE, *named, "--json", cwd=place, state=place / "state", env=CANARIES) as process:
         process.slices(HISTORY + 1)
-        yield process
+        process.listen()
+        try:
+            yield process
+        finally:
+            process.deaf()
 
 
 def until(process: Watched, name: str, value: float) -> dict[str, float]:
@@ -135,6 +159,9 @@ def test_no_secret_is_anywhere(watched: Watched, secrets: Path) -> None:
     assert code == 0, watched.stderr
     texts = {"page": page, "status": status, "stdout": stdout, "stderr": watched.stderr, "config": done.stdout}
     raw = {name: text.encode() for name, text in texts.items()}
+    watched.deaf()
+    raw |= {f"bus {channel}": b"\n".join(said) for channel, said in watched.heard.items()}
+    assert {f"bus market-data:{base}/USD" for base in ("BTC", "ETH", "SOL")} < set(raw)
     raw |= {str(path): path.read_bytes() for path in watched.state.rglob("*") if path.is_file()}
     assert any(name.endswith("mycelial.jsonl") for name in raw)
     assert any(name.endswith("ledger.sqlite") for name in raw)

@@ -41,6 +41,16 @@ def test_orders_by_hand_and_flatten_are_intents_in_the_ledger(paper: Process) ->
     held = paper.until(lambda answer: answer["positions"].get("BTC/USDT") == "1" and answer["orders"]["open"] == 1)
     assert held["orders"]["ready"]
     assert intents(paper.state) == 2  # the entry and its stop
+    bodies = [body for _, _, body in journal(paper.state, "order_state")]
+    accepted = [row["approved"]["order"] for row in map(msgspec.json.decode, bodies) if row["type"] == "Accepted"]
+    entry, stop = (order["id"] for order in accepted)
+    (behind,) = asked(paper, "why", entry)["stops"]
+    assert (behind["order"], behind["state"], behind["amount"]) == (stop, "acked", "1")
+    told = asked(paper, "why", stop)
+    assert (told["exit"]["reason"], told["exit"]["entry"]) == ("stop", entry)
+    assert told["exit"]["trigger"] == behind["trigger"] == told["order"]["trigger"]
+    page = mycelial("why", entry, "--state", paper.state, cwd=paper.state).stdout
+    assert f"by {stop}: 1 at {behind['trigger']}, acked" in page
     asked(paper, "flatten", "BTC/USDT")
     paper.until(lambda answer: answer["positions"] == {} and answer["orders"]["open"] == 0)
     assert intents(paper.state) == 3

@@ -273,6 +273,7 @@ def test_the_line_that_installs_what_is_missing(say: Say, planted: Path, monkeyp
     [
         ((), "nothing to sweep: give --grid NAME=VALUES"),
         (("--grid", "costs.fee_rato=1,2"), 'costs.fee_rato: unknown setting, did you mean "costs.fee_ratio"?'),
+        (("--grid", "learners.horizons.0.intervals=3,4"), "learners.horizons is one setting, give it whole"),
         (("--grid", "costs=1,2"), "costs: names a section, name one of its settings: costs.fee_ratio"),
         (("--grid", "costs.fee_ratio=0.001"), "one value only, nothing to sweep"),
         (("--grid", "costs.fee_ratio"), "write NAME=VALUES"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+
 from src.core.desk import Desk
-from src.core.types import Approved, Pair, Side
-from tests.money import BTC, ETH, PAIRS, Ohlcv, Walk, closed_at, desk, flat, idea, intent, slice_of, snapshot
+from src.core.types import Approved, OrderKind, Pair, Side
+from tests.money import BTC, ETH, PAIRS, Ohlcv, Walk, approve, closed_at, desk, flat, idea, intent, slice_of, snapshot
+from tests.worlds import settings
 
 BARS: list[dict[Pair, Ohlcv]] = [
     {BTC: flat(100.0), ETH: flat(10.0)},
@@ -107,3 +110,34 @@ def test_what_the_gate_looked_at_is_of_one_slice() -> None:
     assert [review.verdict.order.pair for review in walk.desk.reviews] == [BTC]
     walk.desk.settle(slice_of(1, {BTC: flat(100.0)}))
     assert walk.desk.reviews == []
+
+
+def test_a_position_is_covered_while_orders_to_sell_make_up_all_of_it() -> None:
+    walk = Walk()
+    assert walk.desk.covered()  # nothing is held
+    walk({BTC: flat(100.0)}, [intent(horizon=9)])
+    walk({BTC: flat(100.0)})
+    assert walk.desk.covered()
+    assert walk.desk.covered()  # and again, from memory
+    (stop,) = walk.desk.broker.open_orders()
+    walk.desk.broker.cancel(BTC)
+    assert not walk.desk.covered()
+    less = msgspec.structs.replace(stop, kind=OrderKind.STOP, amount=stop.amount / 2, trigger=Decimal(90))
+    walk.desk.broker.submit(approve(less, settings()))
+    assert not walk.desk.covered()
+    whole = msgspec.structs.replace(less, amount=stop.amount)
+    walk.desk.broker.submit(approve(whole, settings()))
+    assert walk.desk.covered()
+
+
+def test_a_held_pair_falls_silent_once_until_a_bar_comes_again() -> None:
+    here = begun()
+    here.settle(slice_of(1, BARS[1]))
+    hour = closed_at(1) - closed_at(0)
+    for bar, said in ((2, []), (3, [BTC]), (4, []), (5, [])):
+        here.settle(slice_of(bar, {ETH: flat(10.0)}))
+        assert list(here.fallen_silent(closed_at(bar), hour)) == said, bar
+    here.settle(slice_of(6, BARS[6]))
+    assert not here.fallen_silent(closed_at(6), hour)
+    here.settle(slice_of(8, {ETH: flat(10.0)}))
+    assert list(here.fallen_silent(closed_at(8), hour)) == [BTC]

@@ -257,6 +257,9 @@ class Flaky(LocalBus):
 
     down = False
 
+    def quiet(self) -> bool:
+        return super().quiet() and not self.down
+
     def settle(self) -> bool:
         return super().settle() and not self.down
 
@@ -492,6 +495,22 @@ def test_a_halted_run_refuses_the_entry_at_the_trader_and_goes_on_when_resumed()
     assert walk.house.engine.refusals == {"halted": 1}
     assert [order for report in walk.reports for order in report.orders] == []
     assert walk.house.engine.counts == {"collisions": 1}
+
+
+def test_an_order_asked_for_while_halted_is_not_let_go_by_a_resume_in_the_same_slice() -> None:
+    walk = Walk()
+    buy = Command(CommandKind.ORDER, "manual order", "control", Pair("BTC/USDT"), Side.BUY, Decimal("0.01"), "order")
+    walk.until(9)
+    walk.put(Command(CommandKind.HALT, "by hand", "control", id="halt"))
+    walk.until(10)
+    walk.put(buy)
+    walk.put(Command(CommandKind.RESUME, "go on", "control", id="resume"))
+    report = walk.until(11)
+    assert (report.halted, report.orders) == ("", ())
+    assert [(line.reason, line.detail["order"]) for line in walk.decided(11, "refusal")] == [("halted", "order")]
+    assert walk.house.engine.refusals == {"halted": 1}
+    walk.put(msgspec.structs.replace(buy, id="again"))
+    assert [order.reason for order in walk.until(12).orders] == ["manual"]
 
 
 def test_flatten_sells_what_is_held() -> None:

@@ -360,3 +360,37 @@ def test_periods_talib_does_not_take_are_refused() -> None:
         batch(bars, shipped(indicators__macd=[1, 26, 9]))
     with pytest.raises(ConfigError, match=r"indicators\.macd: the fast period"):
         streams(bars, shipped(indicators__macd=[26, 12, 9]))
+
+
+@pytest.mark.parametrize("change_every", [1, 3, 10_000])
+def test_what_stands_beside_the_features_is_that_of_its_slice(change_every: int) -> None:
+    bars = walk(np.random.default_rng(9), 5000, pairs=2)
+    source, other = batch(bars), streams(bars)
+    values = np.zeros((2, 4))
+    kept = []
+    for number, (_, block) in enumerate(bars.blocks()):
+        if number % change_every == 0:
+            values = np.full((2, 4), float(number))
+        row, slow = source.advance(block), other.advance(block)
+        both = source.beside(values)
+        assert not both.flags.writeable
+        assert np.array_equal(both, np.concatenate((slow.features, values), axis=1), equal_nan=True)
+        if number % 500 == 0:
+            kept.append((both, both.copy(), row.close, row.close.copy()))
+    for both, copy, close, closes in kept:  # nobody changes what was handed out, though its table is given back
+        assert np.array_equal(both, copy, equal_nan=True)
+        assert np.array_equal(close, closes, equal_nan=True)
+
+
+def test_a_batch_goes_on_from_any_row_with_the_same_numbers() -> None:
+    bars = walk(np.random.default_rng(10), 300, pairs=2)
+    blocks = [block for _, block in bars.blocks()]
+    whole = rows(batch(bars), bars)
+    source = batch(bars)
+    for row in (250, 20, len(blocks) - 1):
+        source.restore({"row": row - 1})
+        got = source.advance(blocks[row])
+        assert all(np.array_equal(one, all_[row], equal_nan=True) for one, all_ in zip(got, whole, strict=True))
+        assert np.array_equal(source.beside(np.ones((2, 1)))[:, :-1], got.features, equal_nan=True)
+    with pytest.raises(InvariantError):
+        source.advance(blocks[200])

@@ -87,6 +87,20 @@ def test_within_a_phase_in_order_of_birth() -> None:
     assert trail == ["c", "a", "b"]
 
 
+def test_who_leaves_or_comes_in_a_phase_is_missed_or_met_in_the_next() -> None:
+    model = make()
+    trail: list[str] = []
+    leaver = Probe(model, "leaver", "opine", lambda seen: trail.append("leaver"))
+
+    def change(seen: Snapshot) -> None:
+        leaver.remove()
+        Probe(model, "comer", "opine", lambda seen: trail.append("comer"))
+
+    Probe(model, "builder", "sense", change)
+    see(model, START)
+    assert trail == ["comer"]
+
+
 def test_one_unit_of_mesas_time_is_one_interval_gaps_included() -> None:
     model = make()
     times = []
@@ -433,6 +447,9 @@ def test_notes_and_ideas_are_handed_over_once() -> None:
 
 def test_a_bus_that_does_not_settle_is_reported() -> None:
     class Down(LocalBus):
+        def quiet(self) -> bool:
+            return False
+
         def settle(self) -> bool:
             super().settle()
             return False

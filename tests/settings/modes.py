@@ -43,6 +43,7 @@ from tests.connectors.sources.test_poller import NOW, Told
 from tests.core.test_model import Probe
 from tests.settings import discovering, losing
 from tests.settings.leaves import tree
+from tests.settings.living import living
 from tests.settings.ordering import ordering
 from tests.settings.steering import steering
 from tests.settings.streaming import streaming
@@ -250,6 +251,13 @@ MODES: dict[str, tuple[Mode, tuple[str, ...]]] = {
     "kraken": (
         ventured,
         tuple(f"kraken.{name}" for name in ("pairs", "key_file", "rest", "nonce", "orders", "budget", "download")),
+    ),
+    "live": (
+        living,
+        (
+            *("execution.audit_seconds", "execution.settle_seconds"),
+            *("kraken.dead_man_seconds", "kraken.tick_stream", "ledger.anchor_folder"),
+        ),
     ),
     "tell": (telling, ("monitoring.discord", "monitoring.heartbeat")),
     "policies": (steering, ("policies",)),

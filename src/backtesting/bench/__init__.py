@@ -56,6 +56,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "writer_rows_vs_executemany": Benchmark(ledger.throughput, "rows/s", "higher", 0.5, "sqlite3.executemany"),
     "society_vs_shuffle_do": Benchmark(society.against_shuffle_do, "us", "lower", 2.0, "mesa.shuffle_do"),
     "memory_lookup_vs_chroma": Benchmark(lookup.against_chroma, "us", "lower", 50.0, "chromadb"),
+    "memory_write_us": Benchmark(lookup.write, "us", "lower", 10.0),
     "engine_vs_backtesting_py": Benchmark(engines.against_backtesting_py, "bars/s", "higher", 0.3, "backtesting.py"),
     "engine_vs_nautilus": Benchmark(engines.against_nautilus, "bars/s", "higher", 2.0, "nautilus_trader"),
     "engine_vs_freqtrade": Benchmark(engines.against_freqtrade, "bars/s", "higher", 2.0, "freqtrade"),

@@ -1,4 +1,5 @@
-"""The exact look-up of similar moments against the approximate one of Chroma, both asked with a metadata filter."""
+"""What memory costs: the exact look-up of similar moments against the approximate one of Chroma, both asked with a
+metadata filter, and a write on the spine."""
 
 from __future__ import annotations
 
@@ -33,6 +34,19 @@ def against_chroma(parts: Parts, sizes: Sizes) -> Measured:
     contests = [ours] if (peer := _chroma(records)) is None else [ours, peer]
     timed = [lambda look=look: _microseconds(parts, look, queries) for look in contests]
     return Measured(*alternated(sizes.runs, *timed))
+
+
+def write(parts: Parts, sizes: Sizes) -> Measured:
+    """Median microseconds in which the spine remembers one record, while the index grows to so many."""
+    records = [[record] for record in patterns(sizes.patterns)]
+
+    def contest() -> float:
+        memory = parts.memory(DIMENSIONS)
+        memory.on_slice(records[-1][0].known_at)
+        return MICROSECONDS * middle(step_seconds(parts.timer, memory.remember, records))
+
+    (found,) = alternated(sizes.runs, contest)
+    return Measured(found)
 
 
 def patterns(count: int) -> list[MemoryRecord]:

@@ -118,8 +118,8 @@ def read(path: Path) -> Verdict:
 def verdict_for(folder: Path, bound: Bound) -> Passed | Refused:
     """Whether the verdict in `folder` lets a run of this code, configuration, data and these limits be promoted.
 
-    A folder that holds the run's other files as well must hold them as they were judged. A verdict about made-up
-    prices promotes nothing.
+    The folder must hold the files that were judged, as they were judged. A verdict about made-up prices promotes
+    nothing.
     """
     path = folder / GATE
     try:
@@ -144,7 +144,9 @@ def _other(verdict: Verdict, bound: Bound) -> str | None:
 def _changed(folder: Path, verdict: Verdict) -> str | None:
     for name, known in verdict.files.items():
         path = folder / name
-        if path.exists() and file_sha256(path) != known:
+        if not path.exists():
+            return f"{name}, which it judged, does not lie beside it; keep the folder of the run whole"
+        if file_sha256(path) != known:
             return f"{name} beside it was changed after it was judged; {_AGAIN}"
     return None
 

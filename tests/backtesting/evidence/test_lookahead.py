@@ -14,10 +14,10 @@ from src.core.engine import Report
 from src.core.errors import UsageError
 from src.core.features import Row
 from src.core.history import History
-from src.core.indicators import IndicatorSource
+from src.core.indicators import IndicatorSource, joined
 from src.core.market import FEATURES
 from src.core.model import MycelialAgent, MycelialModel
-from src.core.types import BarBlock, Decision, Snapshot
+from src.core.types import BarBlock, Decision, FloatArray, Snapshot
 from tests.core.walks import HOUR, MONDAY, walk
 from tests.walked import Walk
 
@@ -69,7 +69,11 @@ class Blind:
         features = row.features.copy()
         later = self._history.close[place, 0] if place < len(self._history.times) else np.nan
         features[0, FEATURES.index("rsi")] = np.nan_to_num(later)
+        self._features = features
         return row._replace(features=features)
+
+    def beside(self, values: FloatArray) -> FloatArray:
+        return joined(self._features, values)
 
 
 def _walks(kinds: tuple[Kind, ...] = KINDS, biased: bool = False) -> Callable[[int], Iterator[Report]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.backtesting.evidence.alpha_decay import alpha_decay, rank_correlation
+from src.backtesting.evidence.alpha_decay import _half_life, alpha_decay, rank_correlation
 from src.backtesting.evidence.entries import EntrySkill, across_pairs
 from src.backtesting.evidence.monte_carlo import block_positions, blocks_drawn, trades_shuffled
 from src.backtesting.evidence.overfitting import probability_of_overfitting
@@ -88,6 +88,14 @@ def test_ranks_of_a_tape_by_hand() -> None:
     assert found.loss == 1.0
 
 
+def test_choosing_among_equals_is_no_better_than_the_median() -> None:
+    """Exactly at the median counts as overfitted: the choice was worth nothing."""
+    tape = np.array([1.0, 1.1, -1.0, -1.1])
+    found = probability_of_overfitting(np.array([tape, tape]).T, 2)
+    assert found.logits.tolist() == [0.0, 0.0]
+    assert found.probability == 1.0
+
+
 @pytest.mark.parametrize(("shape", "blocks"), [((100, 1), 8), ((15, 5), 8), ((100, 5), 7), ((100, 5), 18)])
 def test_too_little_to_judge_overfitting_is_said(shape: tuple[int, int], blocks: int) -> None:
     with pytest.raises(UsageError, match="overfitting"):
@@ -142,6 +150,11 @@ def test_the_order_of_trades_moves_the_drawdown_and_not_the_growth() -> None:
     found = trades_shuffled(returns, 500, np.random.default_rng(2))
     assert found.growth == pytest.approx((float(np.prod(1 + returns)),) * 3)
     assert found.drawdown[0] < found.drawdown[2]
+
+
+def test_a_fall_from_the_start_is_a_drawdown() -> None:
+    found = trades_shuffled(np.array([-0.5, -0.5]), 3, np.random.default_rng(1))
+    assert found.drawdown == pytest.approx((0.75, 0.75, 0.75), abs=1e-15)
 
 
 def test_a_lucky_order_is_named() -> None:
@@ -227,6 +240,11 @@ def test_an_opinion_that_holds_for_six_rows_decays_over_six() -> None:
     assert np.all(np.diff(found.correlation[:6]) < 0)
     assert abs(found.correlation[6]) < 0.05
     assert found.half_life in (3, 4)
+
+
+@pytest.mark.parametrize(("later", "half_life"), [(0.25, 3), (0.2500001, 6), (-0.5, 3)])
+def test_half_is_gone_at_the_first_delay_at_or_below_half(later: float, half_life: int) -> None:
+    assert _half_life((0, 3, 6), np.array([0.5, later, 0.1])) == half_life
 
 
 def test_no_opinion_has_no_decay() -> None:

@@ -133,6 +133,11 @@ def test_a_result_that_was_changed_after_it_was_judged_is_found(tmp_path: Path) 
     assert "result.json beside it was changed" in reason(tmp_path)
 
 
+def test_a_verdict_that_was_carried_away_from_its_run_promotes_nothing(tmp_path: Path) -> None:
+    (folder(tmp_path) / "result.json").unlink()
+    assert "result.json, which it judged, does not lie beside it" in reason(tmp_path)
+
+
 def test_a_folder_without_a_verdict_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="mycelial gate"):
         read(tmp_path / GATE)
