@@ -19,16 +19,22 @@ OUT_OF_SAMPLE = {"walk_forward": "walk-forward", "paths": "cross-validation, med
 def evidence_rows(folder: Path, result: Mapping[str, Any]) -> list[Row]:
     """Rows (what, value) from the files beside a result; what was not asked names the command that asks it."""
     rows = [("Sample", badge(result)[0])]
-    rows += _gate(beside.read_object(folder / beside.GATE), result)
+    rows += _gate(*beside.gate(folder), result)
     return rows + _compared(beside.read_object(folder / beside.AB))
 
 
-def _gate(gate: Mapping[str, Any] | None, result: Mapping[str, Any]) -> list[Row]:
+def _gate(gate: Mapping[str, Any] | None, doubt: str | None, result: Mapping[str, Any]) -> list[Row]:
     sharpe = number(result["account"]["sharpe"])
     title = "Sharpe in sample / out of sample"
     if gate is None:
         unknown = f"{NOTHING} (not judged; ask `mycelial gate {result['run_id']}`)"
         return [("Promotion gate", unknown), ("Trials tried", unknown), (title, f"{sharpe} / {unknown}")]
+    if doubt is not None:
+        return [
+            ("Promotion gate", f"not valid: gate.json {doubt}"),
+            ("Trials tried", NOTHING),
+            (title, f"{sharpe} / {NOTHING}"),
+        ]
     found = {one["name"]: one for one in gate.get("criteria", ())}
     outside = [f"{number(found[key]['value'])} ({told})" for key, told in OUT_OF_SAMPLE.items() if key in found]
     return [

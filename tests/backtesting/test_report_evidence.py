@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from src.backtesting.report_evidence import evidence_rows
+from src.backtesting.sheet.judged import sealed
 from src.core.errors import DataError
 
 RESULT: dict[str, Any] = {"mode": "backtest", "run_id": "r1", "account": {"sharpe": 1.5}}
@@ -33,7 +34,8 @@ def test_gate_and_ab_are_told_with_their_figures(tmp_path: Path) -> None:
         {"name": "paths", "state": "not enough data", "value": None},
         {"name": "overfitting", "state": "not applicable", "value": None},
     ]
-    written(tmp_path, "gate.json", {"passed": False, "trials": 12, "criteria": criteria})
+    verdict = {"passed": False, "trials": 12, "criteria": criteria, "files": {}}
+    (tmp_path / "gate.json").write_bytes(sealed(verdict))
     answers = [
         {"name": "code", "difference": 0.0001, "low": -0.0002, "high": 0.0004, "verdict": "cannot tell"},
         {"name": "corp", "difference": None, "low": None, "high": None, "verdict": "cannot tell"},
@@ -47,6 +49,16 @@ def test_gate_and_ab_are_told_with_their_figures(tmp_path: Path) -> None:
         ("A/B code, a day %", "+0.0100 (-0.0200 .. +0.0400): cannot tell"),
         ("A/B corp, a day %", "- (- .. -): cannot tell"),
     ]
+
+
+def test_a_verdict_that_was_edited_or_is_of_other_files_is_not_believed(tmp_path: Path) -> None:
+    verdict: dict[str, Any] = {"passed": False, "trials": 12, "criteria": []}
+    (tmp_path / "gate.json").write_bytes(sealed(verdict).replace(b"false", b"true"))
+    assert "not valid: gate.json was edited" in dict(evidence_rows(tmp_path, RESULT))["Promotion gate"]
+    (tmp_path / "trades.csv").write_text("one\n")
+    verdict |= {"passed": True, "files": {"trades.csv": "0" * 64}}
+    (tmp_path / "gate.json").write_bytes(sealed(verdict))
+    assert "trades.csv beside it was changed" in dict(evidence_rows(tmp_path, RESULT))["Promotion gate"]
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

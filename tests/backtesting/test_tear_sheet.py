@@ -16,6 +16,7 @@ from src.backtesting.report import enter_table
 from src.backtesting.runs import load_run
 from src.backtesting.sheet import card, folder, page, scales
 from src.backtesting.sheet.charts import Line, Said, line_chart
+from src.backtesting.sheet.judged import sealed
 from src.backtesting.sheet.words import visible
 from src.core.errors import DataError, NotFound, UsageError
 from src.core.timeframes import DAY_MS, HOUR_MS
@@ -215,10 +216,12 @@ def test_the_promotion_gate_is_shown_where_it_was_asked(tmp_path: Path) -> None:
         "passed": False,
         "criteria": [{"name": "days", "value": 5, "must": "at least", "limit": 90, "state": "failed"}],
     }
-    (place / "gate.json").write_bytes(msgspec.json.encode(found))
+    (place / "gate.json").write_bytes(msgspec.json.encode({**found, "passed": True}))
+    assert "NOT VALID" in Tree(rendered(place)).text
+    (place / "gate.json").write_bytes(sealed(found))
     text = Tree(rendered(place)).text
     assert "REFUSED: this run may not be promoted." in text
-    assert "days at least failed 5 90" in text
+    assert "days at least failed 90 5" in text
 
 
 # runs that are hardly there

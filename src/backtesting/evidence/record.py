@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +19,7 @@ from .. import closes
 from ..recorder import CONDITIONS, DECISIONS, ORDERS, RESULT
 from ..runs import Run, load_run, read_result
 from ..sheet import folder as beside
+from ..sheet.judged import file_sha256
 from .examination import Entries, Evidence
 from .splits import horizon_days
 
@@ -90,12 +90,6 @@ def refuse_changed(record: Record) -> None:
             raise DataError(f"{path}: {error.strerror}; {_AGAIN}") from error
         if found != record.run.result[field]:
             raise DataError(f"{path}: is not what the run wrote ({field} differs); {_AGAIN}")
-
-
-def file_sha256(path: Path) -> str:
-    """Of its bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def book_returns(record: Record, book: str) -> FloatArray:

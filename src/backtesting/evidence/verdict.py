@@ -11,17 +11,13 @@ import msgspec
 from ...core import canonical
 from ...core.errors import DataError, NotFound, UsageError
 from ..recorder import EQUITY, ORDERS, RESULT, TRADES
+from ..sheet.judged import AGAIN, GATE, changed, edited, file_sha256, sealed
 from .examination import Rules
 from .gate import Criterion
-from .record import Record, file_sha256
-
-GATE = "gate.json"
-"""The file of a run's folder: one line of canonical JSON; `digest` is the sha256 of that of all other fields."""
+from .record import Record
 
 VERSION = 1
-_DIGEST = "digest"
 _FILES = (RESULT, EQUITY, TRADES, ORDERS)
-_AGAIN = "run `mycelial gate` on it again"
 _BOUND = {"code_sha256": "code", "config_sha256": "configuration", "data_sha256": "data"}
 
 
@@ -91,7 +87,7 @@ def write(folder: Path, verdict: Verdict) -> Path:
     """Put it into the run's folder; UsageError when it cannot be written there."""
     path, plain = folder / GATE, msgspec.to_builtins(verdict)
     try:
-        path.write_bytes(canonical.encode({**plain, _DIGEST: canonical.digest(plain)}) + b"\n")
+        path.write_bytes(sealed(plain))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; the verdict was not written") from error
     return path
@@ -102,17 +98,17 @@ def read(path: Path) -> Verdict:
     try:
         plain: dict[str, Any] = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
-        raise NotFound(f"{path.parent} holds no {GATE}: the gate has not judged it; {_AGAIN}") from None
+        raise NotFound(f"{path.parent} holds no {GATE}: the gate has not judged it; {AGAIN}") from None
     except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path}: no verdict ({error}); {_AGAIN}") from error
-    if plain.pop(_DIGEST, None) != canonical.digest(plain):
-        raise DataError(f"{path}: was edited after it was written (its digest differs); {_AGAIN}")
+        raise DataError(f"{path}: no verdict ({error}); {AGAIN}") from error
+    if reason := edited(plain):
+        raise DataError(f"{path}: {reason}")
     if plain.get("version") != VERSION:
-        raise DataError(f"{path}: a verdict of version {plain.get('version')}, this is {VERSION}; {_AGAIN}")
+        raise DataError(f"{path}: a verdict of version {plain.get('version')}, this is {VERSION}; {AGAIN}")
     try:
         return msgspec.convert(plain, Verdict)
     except msgspec.ValidationError as error:
-        raise DataError(f"{path}: no verdict ({error}); {_AGAIN}") from error
+        raise DataError(f"{path}: no verdict ({error}); {AGAIN}") from error
 
 
 def verdict_for(folder: Path, bound: Bound) -> Passed | Refused:
@@ -126,7 +122,7 @@ def verdict_for(folder: Path, bound: Bound) -> Passed | Refused:
         verdict = read(path)
     except (NotFound, DataError) as error:
         return Refused(str(error))
-    reason = _other(verdict, bound) or _changed(folder, verdict) or _failed(verdict)
+    reason = _other(verdict, bound) or changed(folder, verdict.files) or _failed(verdict)
     return Passed(path, verdict) if reason is None else Refused(f"{path}: {reason}")
 
 
@@ -137,17 +133,7 @@ def _other(verdict: Verdict, bound: Bound) -> str | None:
             what = f"is about another {_BOUND[field]} ({field} {given[:12]}, not {wanted[:12]})"
             return f"{what}; make a backtest of this one and judge it"
     if verdict.rules_sha256 != rules_sha256(bound.rules):
-        return f"was judged by other limits than those in force; {_AGAIN}"
-    return None
-
-
-def _changed(folder: Path, verdict: Verdict) -> str | None:
-    for name, known in verdict.files.items():
-        path = folder / name
-        if not path.exists():
-            return f"{name}, which it judged, does not lie beside it; keep the folder of the run whole"
-        if file_sha256(path) != known:
-            return f"{name} beside it was changed after it was judged; {_AGAIN}"
+        return f"was judged by other limits than those in force; {AGAIN}"
     return None
 
 

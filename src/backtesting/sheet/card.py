@@ -159,8 +159,10 @@ def ab_parts(ab: Mapping[str, Any], result: Mapping[str, Any]) -> tuple[Part, ..
     return tuple(parts) or (Note("The A/B file says nothing this page can show."),)
 
 
-def gate_parts(gate: Mapping[str, Any]) -> tuple[Part, ...]:
-    """The verdict of the promotion gate and its criteria, a row each."""
+def gate_parts(gate: Mapping[str, Any], doubt: str | None) -> tuple[Part, ...]:
+    """The verdict of the promotion gate and its criteria, a row each; `doubt` says why it is not to be believed."""
+    if doubt is not None:
+        return (Note(f"NOT VALID: gate.json {doubt}."),)
     told = (
         "PASSED: this run may be promoted." if gate.get("passed") is True else "REFUSED: this run may not be promoted."
     )
@@ -175,12 +177,13 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _table_of(title: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
-    """Words first, then figures; of a table that is too wide the columns people ask for, no hashes."""
+    """Its name and other words first, then figures; of a table that is too wide the columns people ask for, no hashes."""
     plain = {name: value for row in rows for name, value in row.items() if not isinstance(value, (dict, list))}
     names = [name for name in plain if not name.endswith("sha256") and name not in _LEFT_OUT]
     if "verdict" in plain:
         names = [name for name in names if name in _JUDGED]
     words = [name for name in names if any(isinstance(row.get(name), str) for row in rows)]
+    words.sort(key=lambda name: name != "name")
     names = [*words, *(name for name in names if name not in words)]
     cells = [[_plain(row.get(name)) for name in names] for row in rows]
     return grid(title, [name.replace("_", " ") for name in names], cells, len(words))

@@ -16,11 +16,10 @@ from ...core.metrics import day_of
 from ...core.types import FloatArray, IntArray
 from ..market_record import MARKET, MARKET_COLUMNS, PRICES
 from ..recorder import CONDITIONS
+from .judged import GATE, doubt
 
 AB = "ab.json"
 """The answer of an A/B comparison, where one was made with this run."""
-GATE = "gate.json"
-"""The verdict of the promotion gate, where it was asked."""
 AGAIN = "run the backtest again"
 
 
@@ -54,12 +53,21 @@ class Beside(msgspec.Struct, frozen=True):
     conditions: dict[str, Any] | None = None
     ab: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
+    doubt: str | None = None
+    """Why the verdict of the gate that lies there is not to be believed."""
 
 
 def read(folder: Path) -> Beside:
     """Everything that is there; DataError naming file and line for what is damaged."""
-    objects = (read_object(folder / name) for name in (CONDITIONS, AB, GATE))
-    return Beside(_market(folder / MARKET), _prices(folder / PRICES), *objects)
+    found, said = gate(folder)
+    told, compared = (read_object(folder / name) for name in (CONDITIONS, AB))
+    return Beside(_market(folder / MARKET), _prices(folder / PRICES), told, compared, found, said)
+
+
+def gate(folder: Path) -> tuple[dict[str, Any] | None, str | None]:
+    """The verdict of the promotion gate, where it was asked, and why it is not to be believed, where it is not."""
+    found = read_object(folder / GATE)
+    return found, None if found is None else doubt(folder, found)
 
 
 def conditions(folder: Path) -> dict[str, Any] | None:

@@ -75,7 +75,7 @@ def _sections(run: Run, beside: folder.Beside, ideas: Ideas | None) -> list[Sect
     deals = trading.sections(run, beside.prices, found)
     compared = [] if beside.ab is None else [Section("ab", "A/B comparison", card.ab_parts(beside.ab, run.result))]
     if beside.gate is not None:
-        compared.append(Section("gate", "Promotion gate", card.gate_parts(beside.gate)))
+        compared.append(Section("gate", "Promotion gate", card.gate_parts(beside.gate, beside.doubt)))
     return [
         *money[:1],
         Section("streams", "Streams side by side", (from_terminal(stream_table(run)), *_rivals(run))),
