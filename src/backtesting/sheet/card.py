@@ -177,7 +177,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 
 
 def _table_of(title: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
-    """Its name and other words first, then figures; of a table that is too wide the columns people ask for, no hashes."""
+    """Name, other words, figures; of a table that is too wide the columns people ask for, no hashes."""
     plain = {name: value for row in rows for name, value in row.items() if not isinstance(value, (dict, list))}
     names = [name for name in plain if not name.endswith("sha256") and name not in _LEFT_OUT]
     if "verdict" in plain:
