@@ -122,7 +122,7 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 # What `config_sha256` leaves out: where the process listens, what nobody may see, and whatever watches a run and
 # decides nothing. Paths, mode and seed are arguments of the command line and no settings at all.
 NOT_HASHED = (
-    *("bus.port", "bus.control_secret", "kraken.key_file"),
+    *("bus.port", "bus.control_secret", "kraken.key_file", "ledger.anchor_folder"),
     *(name for name in declared() if name.startswith("monitoring.")),
 )
 

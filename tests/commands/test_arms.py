@@ -164,10 +164,11 @@ def test_arrays_are_mapped_and_not_copied(tmp_path: Path) -> None:
 
 
 ENDLESS = """
-import sys
+import signal
 from src.commands import workers
 from tests.commands.test_arms import forever
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
     for _ in workers.spread(forever, [1, 2], None, 2, str):
         pass
 """
