@@ -100,7 +100,9 @@ def parts() -> Iterator[Parts]:
         yield msgspec.structs.replace(command.parts_of(settings(), stack), peers=None)
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name == STARTED)) for name in BENCHMARKS]
+)
 def test_every_benchmark_runs_and_has_all_fields(name: str, parts: Parts) -> None:
     sizes = msgspec.structs.replace(SMALL, runs=1) if name == STARTED else SMALL
     (found,) = bench.measure([name], parts, sizes)

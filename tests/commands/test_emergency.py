@@ -49,7 +49,7 @@ def test_it_ends_at_once_though_the_next_bar_is_minutes_away_and_the_next_start_
     assert sound(process.state)
 
 
-@pytest.mark.parametrize("flatten", [False, True])
+@pytest.mark.parametrize("flatten", [pytest.param(False, marks=pytest.mark.long), True])
 def test_what_is_held_is_kept_or_sold_as_the_settings_say(tmp_path: Path, flatten: bool) -> None:
     words = (*SIMULATED, "--bus", "local", "--json", "--set", f"haven.emergency_flatten={str(flatten).lower()}")
     with Process(*words, *PACE, cwd=tmp_path, state=tmp_path / "state") as process:

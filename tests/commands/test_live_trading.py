@@ -69,6 +69,7 @@ def fills(state: Path) -> list[tuple[str, Decimal, bool]]:
     return [(row["side"], Decimal(row["amount"]), row["simulated"]) for row in rows]
 
 
+@pytest.mark.long
 def test_an_order_survives_a_kill_before_its_answer_and_nothing_is_doubled_or_orphaned(
     exchange: LocalKraken, tmp_path: Path
 ) -> None:
