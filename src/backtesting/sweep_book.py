@@ -14,10 +14,10 @@ import numpy as np
 from numba import njit
 
 from ..core.types import BoolArray, FloatArray, IntArray
+from ..core.whole_money import CLEARLY, TENS, affordable, money, room_of, stop_reached, under
 from ..core.whole_money import MONEY_PLACES as MONEY_PLACES
-from ..core.whole_money import TENS, affordable, money, room_of
 from ..core.whole_money import Terms as Terms
-from ..core.wide import NOTHING, TWO, U64, as_float, below, decimal_of, divided, rounded, times
+from ..core.wide import NOTHING, TWO, U64, as_float, decimal_of, divided, rounded, times
 from ..core.wide import times_power as shifted_up
 
 STOP, OPPOSITE, HORIZON = range(3)
@@ -29,8 +29,6 @@ FINE, NO_DECIMAL = range(2)
 
 PAIR, ENTRY_AT, EXIT_AT, AMOUNT, PAID, RECEIVED, VALUE, FEES, SLIPPAGE, REASON, LEAVE_AT, COLUMNS = range(12)
 """Columns of the trade table. `VALUE` is the notional that was bought, `PAID` and `RECEIVED` include costs."""
-
-_CLEARLY = 1.000_001
 
 
 class Tape(NamedTuple):
@@ -70,30 +68,10 @@ def empty(pairs: int) -> Lots:
 
 
 @njit(cache=True)
-def _under(high: Any, low: Any, places: int, other_high: Any, other_low: Any, other_places: int) -> bool:
-    """Whether the first decimal is smaller than the second."""
-    if places < other_places:
-        high, low = shifted_up(high, low, other_places - places)
-    else:
-        other_high, other_low = shifted_up(other_high, other_low, places - other_places)
-    return below(high, low, other_high, other_low)
-
-
-@njit(cache=True)
-def _stopped(price: float, p: int, lots: Lots) -> Any:
+def _stopped(lowest: float, p: int, lots: Lots) -> Any:
     """(whether the low of a bar reaches the stop, whether that is known)."""
-    stop = lots.floats[_STOP, p]
-    if price > stop * _CLEARLY:
-        return False, True
-    if price * _CLEARLY < stop:
-        return True, True
-    digits, places = decimal_of(price)
-    if places < 0:
-        return False, False
-    above = _under(
-        lots.whole[_STOP_HIGH, p], lots.whole[_STOP_LOW, p], lots.ints[_STOP_PLACES, p], NOTHING, digits, places
-    )
-    return not above, True
+    high, low = lots.whole[_STOP_HIGH, p], lots.whole[_STOP_LOW, p]
+    return stop_reached(lowest, lots.floats[_STOP, p], high, low, lots.ints[_STOP_PLACES, p])
 
 
 @njit(cache=True)
@@ -203,7 +181,7 @@ def _stop_out(
 ) -> Any:
     """The stop is triggered: at its price, or at the open where that is below it; the rest goes on as a sale."""
     high, low, at_places = lots.whole[_STOP_HIGH, p], lots.whole[_STOP_LOW, p], lots.ints[_STOP_PLACES, p]
-    if _under(NOTHING, digits, places, high, low, at_places):
+    if under(NOTHING, digits, places, high, low, at_places):
         high, low, at_places = NOTHING, digits, places
     lots.ints[_STOP_PLACES, p], lots.whole[_BUYING, p] = _UNARMED, NOTHING
     amount = min(lots.whole[_HELD, p], room)
@@ -301,7 +279,7 @@ def walk(tape: Tape, sides: Any, lots: Lots, terms: Terms, trades: IntArray, equ
                 continue
             if present[t, p]:
                 resting = whole[_BUYING, p] == NOTHING and whole[_SELLING, p] == NOTHING
-                if not resting or low[t, p] <= floats[_STOP, p] * _CLEARLY:
+                if not resting or low[t, p] <= floats[_STOP, p] * CLEARLY:
                     cash, done, exact = _trade_bar(
                         p, times_[t], opens[t, p], low[t, p], volume[t, p], cash, lots, terms, trades[closed]
                     )

@@ -12,13 +12,28 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from .wide import LARGEST_POWER, NOTHING, ONE, POWER_HIGH, POWER_LOW, U64, as_float, decimal_of, divided, rounded, times
+from .wide import (
+    LARGEST_POWER,
+    NOTHING,
+    ONE,
+    POWER_HIGH,
+    POWER_LOW,
+    U64,
+    as_float,
+    below,
+    decimal_of,
+    divided,
+    rounded,
+    times,
+)
 from .wide import times_power as shifted_up
 
 MONEY_PLACES = 8
 """Of `MONEY_STEP`."""
 TENS = 10.0 ** np.arange(64)
 SURELY = 1.0 - 1e-9
+CLEARLY = 1.000_001
+"""Prices that differ by more are not compared digit by digit; nothing of a result depends on it."""
 
 _EXACT = 0.99e28
 """Below it a whole number has at most 28 digits: Decimal keeps it as it is."""
@@ -72,14 +87,44 @@ def _quotient(amount: Any, power: int, by_high: Any, by_low: Any) -> Any:
 
 
 @njit(cache=True)
-def affordable(cash: int, digits: Any, places: int, terms: Terms) -> Any:
-    """The amount that cash buys with its costs; two money steps are kept back for what rounds up."""
-    spare = U64(max(cash - 2, 0))
+def under(high: Any, low: Any, places: int, other_high: Any, other_low: Any, other_places: int) -> bool:
+    """Whether the first price is lower than the second, both digits and places."""
+    if places < other_places:
+        high, low = shifted_up(high, low, other_places - places)
+    else:
+        other_high, other_low = shifted_up(other_high, other_low, places - other_places)
+    return bool(below(high, low, other_high, other_low))
+
+
+@njit(cache=True)
+def stop_reached(lowest: float, stop: float, high: Any, low: Any, places: int) -> Any:
+    """(whether the low of a bar reaches a stop, whether that is known); the stop as a float and exactly."""
+    if lowest > stop * CLEARLY:
+        return False, True
+    if lowest * CLEARLY < stop:
+        return True, True
+    digits, found = decimal_of(lowest)
+    if found < 0:
+        return False, False
+    return not under(high, low, places, NOTHING, digits, found), True
+
+
+@njit(cache=True)
+def _with_costs(digits: Any, terms: Terms) -> Any:
+    """(high, low, further places): what one whole unit costs with fee and slippage."""
     finest = max(terms.fee_places, terms.slippage_places)
     whole = POWER_LOW[finest]
     whole += U64(terms.fee) * POWER_LOW[finest - terms.fee_places]
     whole += U64(terms.slippage) * POWER_LOW[finest - terms.slippage_places]
     high, low = times(NOTHING, digits, whole)
+    return high, low, finest
+
+
+@njit(cache=True)
+def affordable(cash: int, digits: Any, places: int, terms: Terms) -> Any:
+    """The amount that cash buys with its costs; two money steps are kept back for what rounds up."""
+    spare = U64(max(cash - 2, 0))
+    high, low, finest = _with_costs(digits, terms)
     return _quotient(spare, places + finest + terms.decimals - MONEY_PLACES, high, low)
 
 
@@ -162,11 +207,7 @@ def cut(high: Any, low: Any, power: int, by_high: Any, by_low: Any) -> Any:
 @njit(cache=True)
 def affordable_surely(cash: int, digits: Any, places: int, terms: Terms) -> Any:
     """`affordable`, and whether that is what Decimal comes to."""
-    finest = max(terms.fee_places, terms.slippage_places)
-    whole = POWER_LOW[finest]
-    whole += U64(terms.fee) * POWER_LOW[finest - terms.fee_places]
-    whole += U64(terms.slippage) * POWER_LOW[finest - terms.slippage_places]
-    high, low = times(NOTHING, digits, whole)
+    high, low, finest = _with_costs(digits, terms)
     return cut(NOTHING, U64(max(cash - 2, 0)), places + finest + terms.decimals - MONEY_PLACES, high, low)
 
 

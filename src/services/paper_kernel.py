@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.compiled import compiled
 from ..core.types import BoolArray, FloatArray, IntArray
-from ..core.whole_money import MONEY_PLACES, TENS, Terms, cut
+from ..core.whole_money import CLEARLY, MONEY_PLACES, TENS, Terms, cut
 from ..core.wide import NOTHING, U64, as_float, times
 from . import paper_lots as table
 
@@ -44,7 +44,7 @@ def _settle(
     for p in range(present.size):
         if not present[p] or (lot[table.HELD, p] == 0 and lot[table.BUYING, p] == 0):
             continue
-        near = prices[table.STOP_AT, p] * table.CLEARLY if lot[table.STOP_PLACES, p] != table.NONE else 0.0
+        near = prices[table.STOP_AT, p] * CLEARLY if lot[table.STOP_PLACES, p] != table.NONE else 0.0
         waits = lot[table.BUYING, p] > 0 or lot[table.SELLING, p] > 0
         if waits or not (near < lows[p] < math.inf and 0.0 < opens[p] < math.inf):
             trades[closed, table.BOOK] = book

@@ -12,9 +12,8 @@ import numpy as np
 
 from ..core.compiled import compiled
 from ..core.types import FloatArray, IntArray
-from ..core.whole_money import TENS, affordable_surely, bill, room_of, worth
-from ..core.wide import NOTHING, TWO, U64, as_float, below, decimal_of, times
-from ..core.wide import times_power as shifted_up
+from ..core.whole_money import TENS, affordable_surely, bill, room_of, stop_reached, under, worth
+from ..core.wide import NOTHING, TWO, U64, as_float, decimal_of, times
 
 STOP, OPPOSITE, HORIZON = range(3)
 REASONS = ("stop", "opposite_idea", "horizon")
@@ -41,19 +40,6 @@ BOOK, PAIR, NUMBER, T_ENTRY, T_EXIT, T_AMOUNT, T_PAID, T_RECEIVED, T_VALUE, T_FE
 TRADE = 13
 """Columns of a trade that closed."""
 
-CLEARLY = 1.000_001
-"""The exchange's own: nothing of the result depends on it."""
-
-
-@compiled
-def _under(high: Any, low: Any, places: int, other_high: Any, other_low: Any, other_places: int) -> bool:
-    """Whether the first decimal is smaller than the second."""
-    if places < other_places:
-        high, low = shifted_up(high, low, other_places - places)
-    else:
-        other_high, other_low = shifted_up(other_high, other_low, places - other_places)
-    return bool(below(high, low, other_high, other_low))
-
 
 @compiled
 def digits_of_price(value: float, p: int, slot: int, known: FloatArray, read: IntArray) -> Any:
@@ -62,21 +48,6 @@ def digits_of_price(value: float, p: int, slot: int, known: FloatArray, read: In
         digits, places = decimal_of(value)
         known[slot, p], read[slot, 0, p], read[slot, 1, p] = value, np.int64(digits), places
     return U64(read[slot, 0, p]), read[slot, 1, p]
-
-
-@compiled
-def _stopped(price: float, p: int, lot: IntArray, prices: FloatArray) -> Any:
-    """(whether the low of a bar reaches the stop, whether that is known)."""
-    stop = prices[STOP_AT, p]
-    if price > stop * CLEARLY:
-        return False, True
-    if price * CLEARLY < stop:
-        return True, True
-    digits, places = decimal_of(price)
-    if places < 0:
-        return False, False
-    above = _under(U64(lot[STOP_HIGH, p]), U64(lot[STOP_LOW, p]), lot[STOP_PLACES, p], NOTHING, digits, places)
-    return not above, True
 
 
 @compiled
@@ -190,7 +161,8 @@ def fill_pair(
                 return True, True
     if lot[STOP_PLACES, p] == NONE:
         return False, True
-    reached, sure = _stopped(lowest, p, lot, prices)
+    high, low = U64(lot[STOP_HIGH, p]), U64(lot[STOP_LOW, p])
+    reached, sure = stop_reached(lowest, prices[STOP_AT, p], high, low, lot[STOP_PLACES, p])
     if not (reached and sure):
         return False, sure
     return _stop_out(p, at, digits, places, room, lot, sums, terms, trade)
@@ -202,7 +174,7 @@ def _stop_out(
 ) -> Any:
     """The stop is triggered: at its price, or at the open where that is below it; the rest goes on as a sale."""
     high, low, at_places = U64(lot[STOP_HIGH, p]), U64(lot[STOP_LOW, p]), lot[STOP_PLACES, p]
-    if _under(NOTHING, digits, places, high, low, at_places):
+    if under(NOTHING, digits, places, high, low, at_places):
         high, low, at_places = NOTHING, digits, places
     lot[STOP_PLACES, p], lot[BUYING, p] = NONE, 0
     amount = min(U64(lot[HELD, p]), room)

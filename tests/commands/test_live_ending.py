@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,6 +24,17 @@ LIMIT = {"kind": OrderKind.LIMIT, "limit": Decimal("40000.0")}
 def exchange() -> Iterator[LocalKraken]:
     with LocalKraken() as there:
         yield there
+
+
+@contextmanager
+def holding(exchange: LocalKraken, folder: Path) -> Iterator[Session]:
+    """A session that has bought, with its stop resting at the exchange."""
+    session = Session(exchange, folder, towards(exchange, folder))
+    with session.stack:
+        session.ready()
+        session.send()
+        session.until(lambda: session.held() and session.resting())
+        yield session
 
 
 def audited(session: Session) -> None:
@@ -83,11 +95,7 @@ def test_p5_what_cannot_be_settled_in_time_is_told(
 def test_i5_i13_an_audit_finds_a_ledger_that_says_something_else_than_what_is_traded_by(
     exchange: LocalKraken, tmp_path: Path
 ) -> None:
-    session = Session(exchange, tmp_path, towards(exchange, tmp_path))
-    with session.stack:
-        session.ready()
-        session.send()
-        session.until(lambda: session.held() and session.resting())
+    with holding(exchange, tmp_path) as session:
         audited(session)
         assert session.standing.of(BTC) is None
         anchor = anchors_of(session.path, None).last()
@@ -105,11 +113,7 @@ def test_i5_i13_an_audit_finds_a_ledger_that_says_something_else_than_what_is_tr
 def test_i5_a_tail_cut_with_its_head_is_found_by_the_audit_and_by_the_next_start(
     exchange: LocalKraken, tmp_path: Path
 ) -> None:
-    session = Session(exchange, tmp_path, towards(exchange, tmp_path))
-    with session.stack:
-        session.ready()
-        session.send()
-        session.until(lambda: session.held() and session.resting())
+    with holding(exchange, tmp_path) as session:
         audited(session)
         first = anchors_of(session.path, None).last()
         assert first is not None
