@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -172,7 +172,7 @@ def _file_layer(path: Path, layer: int, problems: list[Problem]) -> dict[str, Ma
     """The settings of one file; None when nothing in it can be used."""
     name = _shown_path(path)
     try:
-        tree = read(_text(path), lambda line, column: Place(layer, line, column, name))
+        tree = _tree(_text(path), layer, name)
     except Unreadable as error:
         problems += error.problems
         return None
@@ -185,6 +185,12 @@ def _file_layer(path: Path, layer: int, problems: list[Problem]) -> dict[str, Ma
         )
         return None
     return dict(_settings_under(Settings, (), tree, problems))
+
+
+@lru_cache(maxsize=4)
+def _tree(text: str, layer: int, name: str) -> Marked:
+    """What a file says; who loads the same file for each of many runs reads it once. Nobody changes what is given."""
+    return read(text, lambda line, column: Place(layer, line, column, name))
 
 
 class _Refused(Exception):
