@@ -11,6 +11,7 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 import streamlit as st
 
 from . import theme
+from .columns import COLUMNS
 from .data import Answer, Door, door_of_environment
 from .explain import label, meaning
 
@@ -85,11 +86,13 @@ def chart(drawn: go.Figure, key: str) -> None:
     st.plotly_chart(drawn, key=key, config=_QUIET, theme=None, width="stretch")
 
 
-def table(rows: Sequence[Mapping[str, Any]], key: str, height: int | None = None) -> None:
-    """Rows as a table; every cell is text or a number, never markup."""
+def table(rows: Sequence[Mapping[str, Any]], key: str, height: int | None = None, **drawn: Any) -> None:
+    """Rows as a table; every cell is text or a number, never markup. `drawn`: columns that are more than that."""
     kept = [{name: _cell(value) for name, value in row.items()} for row in rows]
     size: Any = "auto" if height is None else height
-    st.dataframe(kept, key=key, hide_index=True, width="stretch", height=size)
+    names = dict.fromkeys(name for row in kept for name in row)
+    columns = {name: st.column_config.Column(help=COLUMNS[name]) for name in names if name in COLUMNS}
+    st.dataframe(kept, key=key, hide_index=True, width="stretch", height=size, column_config=columns | drawn)
 
 
 def _cell(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import charts, parts, theme
+from dashboard.columns import COLUMNS
 from dashboard.data import Door, at_of
 
 Fields = Mapping[str, Any]
@@ -96,8 +97,8 @@ def _limits(status: Fields) -> None:
         }
         for name, one in limits.items()
     ]
-    columns = {"share": st.column_config.ProgressColumn("used", min_value=0.0, max_value=1.0, format="percent")}
-    st.dataframe(rows, key="limits", hide_index=True, width="stretch", height=420, column_config=columns)
+    bar = st.column_config.ProgressColumn("used", help=COLUMNS["share"], min_value=0.0, max_value=1.0, format="percent")
+    parts.table(rows, "limits", 420, share=bar)
 
 
 def share(one: Mapping[str, str | None]) -> float | None:

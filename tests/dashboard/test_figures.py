@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 from threading import Event
@@ -56,21 +58,41 @@ def slices_a_second(engine: Process) -> float:
     return (after[0] - before[0]) / (after[1] - before[1])  # type: ignore[no-any-return]
 
 
+def put_aside(folder: Path, other: Path) -> Server:
+    """A monitor of what the ledger of `folder` holds now, whose engine is not there."""
+    (other / "state").mkdir(parents=True)
+    with closing(sqlite3.connect(folder / "state" / "ledger.sqlite")) as ledger:
+        ledger.execute("VACUUM INTO ?", (str(other / "state" / "ledger.sqlite"),))
+    server = Server(other)
+    server.ready()
+    return server
+
+
 def test_five_viewers_slow_the_engine_by_three_percent_at_most(tmp_path: Path, server: Server, browser: Any) -> None:
+    """Against the same five who look at a copy of its ledger.
+
+    The browser and the monitor share the machine, and with it its caches, whatever they look at; what is asked here
+    is what the engine itself loses by being looked at.
+    """
     with run(tmp_path, "--speed", "max", "--set", "simulated.history_days=1") as engine:
         patiently(lambda: engine.slices(300))
-        viewers = [Viewer(browser, server) for _ in LOOKED_AT]
-        ratios = []
-        for _ in range(ROUNDS):
-            for viewer in viewers:
-                viewer.page.goto("about:blank")
-            alone = slices_a_second(engine)
-            for viewer, page in zip(viewers, LOOKED_AT, strict=True):
-                viewer.open(page)
-            ratios.append(alone / slices_a_second(engine))
+        elsewhere = put_aside(tmp_path, tmp_path / "aside")
+        here = [Viewer(browser, server) for _ in LOOKED_AT]
+        there = [Viewer(browser, elsewhere) for _ in LOOKED_AT]
+        ratios = [looked_at(engine, there, here) / looked_at(engine, here, there) for _ in range(ROUNDS)]
         engine.popen.terminate()
         engine.end()
+    elsewhere.end()
     assert median(ratios) <= 1.03, ratios
+
+
+def looked_at(engine: Process, viewers: Sequence[Viewer], others: Sequence[Viewer]) -> float:
+    """Slices a second while `viewers` look and the `others` do not."""
+    for other in others:
+        other.page.goto("about:blank")
+    for viewer, page in zip(viewers, LOOKED_AT, strict=True):
+        viewer.open(page)
+    return slices_a_second(engine)
 
 
 def test_at_the_speed_of_the_wall_nothing_shown_is_older_than_two_seconds(

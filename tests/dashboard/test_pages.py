@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
@@ -146,6 +147,15 @@ def test_figures_of_the_process(alive: dict[str, AppTest]) -> None:
     assert (swarm["Population"], swarm["Toxic"], swarm["Contagion"]) == ("30", "1", "0.250")
     assert (assets["Price"], assets["Positions"], assets["Trades"], assets["Won"]) == ("50.0000", "0.02", "40", "50 %")
     assert orders["Exposure"] == "+8.00 %"
+
+
+def test_who_took_from_whom_and_who_is_poisoned(alive: dict[str, AppTest], ended: dict[str, AppTest]) -> None:
+    for app in (alive["swarm"], ended["swarm"]):
+        taken = cells(app, "giver", "taker")
+        assert (taken[0]["giver"], taken[0]["taker"]) == ("learner-code-2", "learner-code-1")
+        assert (len(taken), taken[0]["gain"]) == (2, 0.0125)  # of those who are gone nothing is told
+        (known, _) = cells(app, "learner", "since")
+        assert (known["learner"], known["since"]) == ("learner-code-1", "2024-01-01T00:00:00.000Z")
 
 
 def cells(app: AppTest, *columns: str) -> list[dict[str, Any]]:
@@ -387,3 +397,12 @@ def test_figures_are_pure() -> None:
     x, y = charts.thinned(list(range(100_000)), [float(n % 977) for n in range(100_000)])
     assert len(x) <= charts.POINTS + 2
     assert (min(y), max(y), x[0], x[-1]) == (0.0, 976.0, 0, 99_999)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_column_opens_its_explanation(alive: dict[str, AppTest], ended: dict[str, AppTest], name: str) -> None:
+    for app in (alive[name], ended[name]):
+        for one in app.dataframe:
+            told = json.loads(one.proto.columns)
+            columns = {column for column in one.value.columns if not told.get(column, {}).get("help")}
+            assert not columns, f"without an explanation: {sorted(columns)}"
