@@ -38,6 +38,7 @@ from . import common, workers
 from .arms import Arm, walk_arms
 from .bench_cycle import cycle
 from .bench_ticks import BenchStream
+from .heap import spared
 
 SEED = 7
 """Of the houses and colonies that are measured; part of the instrument, as is their market."""
@@ -56,6 +57,7 @@ def run(only: str | None, json: bool) -> None:
     machine = bench.machine()
     with ExitStack() as stack:
         parts = parts_of(common.settings(None, None, ()).settings, stack)
+        stack.enter_context(spared())  # as runs and backtests walk
         entries: list[bench.Entry] = []
         for name in names:
             if not json:

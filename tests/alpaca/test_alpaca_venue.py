@@ -11,7 +11,7 @@ import pytest
 
 from src.connectors.alpaca.rest import AlpacaRest
 from src.connectors.alpaca.venue import AlpacaVenue
-from src.connectors.kraken.key_file import ApiKey
+from src.connectors.venues.keys import ApiKey
 from src.core.clock import SimClock, Timer
 from src.core.config_alpaca import AlpacaSettings
 from src.core.errors import ConfigError, SourceError

@@ -12,7 +12,7 @@ from tests.soak import Gauges, gauges, grown, held, walk, walked
 
 pytestmark = pytest.mark.skipif(rss_mb() is None, reason="this system does not tell the resident memory")
 
-WARM, STEP = 1_000, 1_000
+WARM, STEP = 500, 500
 """Of the sample: slices before the first look, and from one look to the next."""
 LONG = 86_400
 """Base intervals of the long version; it looks at half of them, and at the end."""

@@ -18,8 +18,6 @@ from kraken.spot import Market, Trade, User
 from src.connectors.config_files import config_sha256, describe, load
 from src.connectors.kraken.build import kraken_venue
 from src.connectors.kraken.errors import KrakenTrouble, Verdict, classify
-from src.connectors.kraken.events import VenueEvents
-from src.connectors.kraken.key_file import ApiKey
 from src.connectors.kraken.listing import Listings
 from src.connectors.kraken.nonce import NonceFile, Nonces
 from src.connectors.kraken.numbers import decimal, milliseconds, price_of
@@ -29,7 +27,9 @@ from src.connectors.kraken.orders import execution_of, is_client_id, order_of, p
 from src.connectors.kraken.rest import KeyRights, KrakenRest
 from src.connectors.kraken.symbols import STANDARD, asset_of, pair_of_wsname
 from src.connectors.kraken.wire import Wire, _session
-from src.connectors.kraken.worker import Worker
+from src.connectors.venues.events import VenueEvents
+from src.connectors.venues.keys import ApiKey
+from src.connectors.venues.worker import Worker
 from src.core.clock import Timer
 from src.core.errors import ConfigError, LedgerError, Malformed, Unconfigured
 from src.core.names import Pair, Side

@@ -19,10 +19,11 @@ import pytest
 from src.connectors.kraken.budget import Budget
 from src.connectors.kraken.errors import TABLE, Verdict
 from src.connectors.kraken.kept_calls import CallsFile
-from src.connectors.kraken.key_file import ApiKey, read_key
+from src.connectors.kraken.key_file import read_key
 from src.connectors.kraken.nonce import NonceFile, Nonces
 from src.connectors.kraken.rest import KrakenRest
 from src.connectors.kraken.venue import KrakenVenue
+from src.connectors.venues.keys import ApiKey
 from src.core.clock import Timer
 from src.core.errors import ConfigError, LedgerError, SourceError
 from src.core.names import Side

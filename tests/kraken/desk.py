@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from src.connectors.kraken.key_file import ApiKey
 from src.connectors.kraken.nonce import NonceFile, Nonces
 from src.connectors.kraken.rest import KrakenRest
 from src.connectors.kraken.venue import KrakenVenue
+from src.connectors.venues.keys import ApiKey
 from src.core.clock import Timer
 from src.core.config_venues import KrakenSettings
 from src.core.names import OrderId, Pair, Side

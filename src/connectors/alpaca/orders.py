@@ -13,8 +13,8 @@ from ...core.names import MONEY_STEP, Side
 from ...core.orders import OrderKind
 from ...core.types import Pair
 from ...core.venue import ClientId, Executed, OrderState, Place, VenueId, VenueOrder
-from ..kraken.errors import plain
-from ..kraken.numbers import decimal, price_of
+from ..venues.text import digits, plain, price_digits
+from .numbers import decimal, price_of
 from .rest import moment
 
 CRYPTO = "crypto"
@@ -84,7 +84,7 @@ def parameters(place: Place, one: Listed) -> dict[str, str]:
     said = {
         "symbol": one.symbol,
         "side": order.side.value,
-        "qty": _text(order.amount),
+        "qty": digits(order.amount),
         "client_order_id": OURS + place.client_id,
         "time_in_force": "gtc",
     }
@@ -92,24 +92,14 @@ def parameters(place: Place, one: Listed) -> dict[str, str]:
         case OrderKind.MARKET if order.limit is None:
             return said | {"type": "market", "time_in_force": "gtc" if one.crypto else "day"}
         case OrderKind.MARKET:
-            return said | {"type": "limit", "limit_price": _price(order.limit), "time_in_force": "ioc"}
+            return said | {"type": "limit", "limit_price": price_digits(order.limit), "time_in_force": "ioc"}
         case OrderKind.LIMIT:
-            return said | {"type": "limit", "limit_price": _price(order.limit)}
+            return said | {"type": "limit", "limit_price": price_digits(order.limit)}
         case OrderKind.STOP:
-            return said | {"type": "stop", "stop_price": _price(order.trigger)}
+            return said | {"type": "stop", "stop_price": price_digits(order.trigger)}
         case OrderKind.STOP_LIMIT:
-            prices = {"stop_price": _price(order.trigger), "limit_price": _price(order.limit)}
+            prices = {"stop_price": price_digits(order.trigger), "limit_price": price_digits(order.limit)}
             return said | {"type": "stop_limit"} | prices
-
-
-def _price(price: Decimal | None) -> str:
-    if price is None:
-        raise Malformed("an order of this kind without its price")
-    return _text(price)
-
-
-def _text(number: Decimal) -> str:
-    return format(number, "f")
 
 
 def order_of(row: Mapping[str, Any], pairs: Mapping[str, Pair]) -> VenueOrder:

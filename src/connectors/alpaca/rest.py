@@ -12,9 +12,9 @@ import httpx2
 from ...core.clock import Timer, from_iso
 from ...core.config_alpaca import AlpacaSettings
 from ...core.errors import Malformed, SourceError
-from ..kraken.errors import plain
-from ..kraken.key_file import ApiKey
-from ..kraken.numbers import load
+from ..venues.keys import ApiKey
+from ..venues.text import plain
+from .numbers import load
 
 _SAME_ID = "client_order_id must be unique"
 _CERTAIN = range(400, 500)

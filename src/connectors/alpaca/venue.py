@@ -29,11 +29,11 @@ from ...core.venue import (
     VenueOrder,
     VenueStatus,
 )
-from ..kraken.errors import plain
-from ..kraken.events import VenueEvents
-from ..kraken.numbers import decimal
-from ..kraken.owners import Owners
-from ..kraken.worker import Question, Worker
+from ..venues.events import VenueEvents
+from ..venues.owners import Owners
+from ..venues.text import plain
+from ..venues.worker import Question, Worker
+from .numbers import decimal
 from .orders import OURS, Listed, ended_at, execution_of, listed, objection, order_of, parameters
 from .rest import AlpacaRest, AlpacaTrouble, Verdict, moment
 

@@ -11,8 +11,9 @@ from ...core.clock import Timer, wall_ms
 from ...core.config_venues import KrakenSettings
 from ...core.errors import ConfigError
 from ...core.ports import Clock
+from ..venues.keys import ApiKey
 from .kept_calls import CallsFile
-from .key_file import ApiKey, read_key
+from .key_file import read_key
 from .nonce import NonceFile, Nonces
 from .rest import KrakenRest
 from .venue import KrakenVenue

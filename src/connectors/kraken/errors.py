@@ -13,8 +13,7 @@ from types import MappingProxyType
 import msgspec
 
 from ...core.errors import SourceError
-
-_SHOWN = 160  # characters of a foreign text that is handed on
+from ..venues.text import plain
 
 
 class Verdict(StrEnum):
@@ -104,8 +103,3 @@ def _one(error: object) -> Complaint:
     group, _, rest = text.partition(":")
     verdict, code = TABLE.get(f"{group}:{rest.partition(':')[0]}", (Verdict.UNKNOWN, "unknown_error"))
     return Complaint(verdict, code, text)
-
-
-def plain(value: object) -> str:
-    """A foreign text in one printable line of bounded length."""
-    return "".join(mark if mark.isprintable() else "?" for mark in str(value)[:_SHOWN])

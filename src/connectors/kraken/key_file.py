@@ -5,23 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 from pathlib import Path
-from typing import ClassVar
 
 from ...core.errors import ConfigError
-from ..private_file import Hidden, settled
+from ..private_file import settled
+from ..venues.keys import ApiKey
 
 MODE = 0o400
 _MAX_BYTES = 1024
-
-
-class ApiKey(Hidden):
-    """A key and its secret. Whatever prints it prints `***`."""
-
-    __slots__ = ("key", "secret")
-    what: ClassVar[str] = "an API key"
-
-    def __init__(self, key: str, secret: str) -> None:
-        self.key, self.secret = key, secret
 
 
 def read_key(path: Path) -> ApiKey:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from ...core.clock import iso
@@ -14,7 +13,7 @@ from ...core.names import Side
 from ...core.orders import OrderKind
 from ...core.types import Pair
 from ...core.venue import ClientId, Executed, OrderState, Place, VenueId, VenueOrder
-from .errors import plain
+from ..venues.text import digits, plain, price_digits
 from .numbers import decimal, milliseconds, price_of
 from .symbols import Names, Symbols
 
@@ -52,7 +51,7 @@ def parameters(place: Place, names: Names, settings: KrakenOrders) -> dict[str, 
     said = {
         "pair": names.altname,
         "type": order.side.value,
-        "volume": _text(order.amount),
+        "volume": digits(order.amount),
         "cl_ord_id": place.client_id,
         "deadline": iso(place.deadline),
         "stptype": settings.self_trade,
@@ -70,23 +69,17 @@ def _kind(place: Place) -> dict[str, str]:
         case OrderKind.MARKET if order.limit is None:
             return {"ordertype": "market"}
         case OrderKind.MARKET:
-            return {"ordertype": "limit", "price": _price(order.limit), "timeinforce": "IOC"}
+            return {"ordertype": "limit", "price": price_digits(order.limit), "timeinforce": "IOC"}
         case OrderKind.LIMIT:
-            return {"ordertype": "limit", "price": _price(order.limit)}
+            return {"ordertype": "limit", "price": price_digits(order.limit)}
         case OrderKind.STOP:
-            return {"ordertype": "stop-loss", "price": _price(order.trigger)}
+            return {"ordertype": "stop-loss", "price": price_digits(order.trigger)}
         case OrderKind.STOP_LIMIT:
-            return {"ordertype": "stop-loss-limit", "price": _price(order.trigger), "price2": _price(order.limit)}
-
-
-def _price(price: Decimal | None) -> str:
-    if price is None:
-        raise Malformed("an order of this kind without its price")
-    return _text(price)
-
-
-def _text(number: Decimal) -> str:
-    return format(number, "f")
+            return {
+                "ordertype": "stop-loss-limit",
+                "price": price_digits(order.trigger),
+                "price2": price_digits(order.limit),
+            }
 
 
 def order_of(txid: str, row: Mapping[str, Any], symbols: Symbols) -> VenueOrder:

@@ -9,10 +9,10 @@ from typing import Any
 from ...core.config_venues import KrakenSettings
 from ...core.errors import Malformed
 from ...core.venue import Answered, Ask, ClientId, VenueId
+from ..venues.owners import Owners
 from .budget import Budget
 from .offset import Offset
 from .orders import execution_of, order_of
-from .owners import Owners
 from .rest import KrakenRest
 from .symbols import Symbols, asset_of
 

@@ -12,8 +12,8 @@ from ...core.clock import Timer
 from ...core.config_venues import KrakenRest as RestSettings
 from ...core.errors import Malformed, Unconfigured
 from ...core.venue import VenueStatus
+from ..venues.keys import ApiKey
 from .errors import Complaint, KrakenTrouble, Verdict, classify
-from .key_file import ApiKey
 from .listing import Listings, status_of
 from .nonce import Nonces
 from .numbers import decimal, load, milliseconds, price_of

@@ -27,18 +27,19 @@ from ...core.venue import (
     VenueId,
     VenueStatus,
 )
+from ..venues.events import VenueEvents
+from ..venues.owners import Owners
+from ..venues.text import plain
+from ..venues.worker import Question, Worker
 from .budget import Budget, KeptCalls
-from .errors import Complaint, KrakenTrouble, Verdict, plain
-from .events import VenueEvents
+from .errors import Complaint, KrakenTrouble, Verdict
 from .listing import Listings
 from .nonce import Nonces
 from .offset import Offset
 from .orders import ended_at, is_client_id, order_of, parameters
-from .owners import Owners
 from .questions import Questions
 from .rest import KrakenRest
 from .standing import Standing
-from .worker import Question, Worker
 
 type _Asked = tuple[Ask, tuple[ClientId, ...], int | None]
 Guard = Callable[[Order, Callable[[], None]], str]

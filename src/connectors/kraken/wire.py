@@ -17,8 +17,8 @@ import msgspec
 
 from ...core.clock import Timer
 from ...core.config_venues import KrakenRest
-from .errors import plain
-from .key_file import ApiKey
+from ..venues.keys import ApiKey
+from ..venues.text import plain
 
 if TYPE_CHECKING:
     import requests

@@ -1,4 +1,4 @@
-"""The queue in which everything arrives that Kraken says of our orders, by REST and by stream, in order of arrival."""
+"""The queue in which everything arrives that a venue says of our orders, by REST and by stream, in order of arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knows which of our ids belongs to which of Kraken's: executions come with theirs alone."""
+"""Knows which of our ids belongs to which of the venue's: executions come with theirs alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...core.venue import ClientId, VenueId
 
 
 class Owners:
-    """By Kraken's id; an order without an id of ours belongs to somebody else and is kept as such."""
+    """By the venue's id; an order without an id of ours belongs to somebody else and is kept as such."""
 
     def __init__(self) -> None:
         self._by_venue: dict[VenueId, ClientId] = {}
@@ -16,7 +16,7 @@ class Owners:
         self._lock = Lock()
 
     def learn(self, venue_id: VenueId, client_id: ClientId, opened_at: int) -> None:
-        """An order of Kraken's, whose it is and since when (UTC ms)."""
+        """An order of the venue's, whose it is and since when (UTC ms)."""
         with self._lock:
             self._by_venue[venue_id] = client_id
             self._opened[venue_id] = opened_at
