@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ..core.errors import DataError
 from ..core.history import BarColumns
 from ..core.timeframes import timeframe_name
 from ..core.types import BoolArray, FloatArray, IntArray
+from .durable import replacing
 
 BAR_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 
@@ -179,12 +179,5 @@ def write_parquet(path: Path, bars: BarColumns) -> None:
     arrays = [bars.opened, *bars.values()]
     table = pa.table(dict(zip(BAR_COLUMNS, (pa.array(array) for array in arrays), strict=True)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as file:
-            pq.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as file:
+        pq.write_table(table, file)

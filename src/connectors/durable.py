@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+_RIGHTS = 0o666  # less what the process's mask takes away, as for any file
 
 
 def sync(path: Path) -> None:
@@ -16,11 +21,34 @@ def sync(path: Path) -> None:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Replace a small file by `content`, whole or not at all, and on the disk when it returns; else OSError."""
-    draft = path.with_name(f".{path.name}.part")
-    with draft.open("wb") as file:
+    """Replace a small file by `content`, whole or not at all, and on the disk when it returns; else OSError.
+
+    For files of one writer: what a killed one left of a draft is overwritten by the next.
+    """
+    with _in_place_of(path, path.with_name(f".{path.name}.part"), _RIGHTS) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+
+
+@contextmanager
+def replacing(path: Path, mode: int = _RIGHTS) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` at the end, whole or not at all, and is on the disk then; else OSError.
+
+    It was never there with other rights than `mode`. Several processes may replace the same file.
+    """
+    with _in_place_of(path, path.with_name(f".{path.name}.{os.getpid()}.part"), mode) as file:
+        yield file
+
+
+@contextmanager
+def _in_place_of(path: Path, draft: Path, mode: int) -> Iterator[BinaryIO]:
+    draft.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     sync(path.parent)

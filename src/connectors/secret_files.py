@@ -7,14 +7,14 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from ..core.errors import ConfigError, NotFound, UsageError
-from .durable import sync
+from .durable import replacing
 from .private_file import Hidden, TooOpenError, owned
 
 MODE = 0o400
@@ -142,20 +142,9 @@ def _refuse_lost_ring(folder: Path) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A file with mode 0400 in the place of `path`; it was never there with other rights, nor in part."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with suppress(FileNotFoundError):
-        draft.unlink()
-    try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    sync(path.parent)
+    """A file with mode 0400 in the place of `path`."""
+    with replacing(path, MODE) as file:
+        file.write(content)
 
 
 @contextmanager
