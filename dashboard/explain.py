@@ -31,6 +31,12 @@ EXPLAIN: dict[str, tuple[str, str]] = {
     "contagion": ("Contagion", "Share of the learners that took a pattern over from another one lately; 0 to 1."),
     "contagion_highest": ("Highest contagion", "The highest contagion since the start."),
     "toxic": ("Toxic", "Learners that are poisoned on purpose (haven.toxic_ratio): an experiment. Normally 0."),
+    "exchanges": (
+        "Exchanges",
+        "Who took from whom in the newest round of sharing. The gain is by how many nats of recorded loss the giver "
+        "stood better than the taker; a little worse is allowed.",
+    ),
+    "succession": ("Succession", "Whose child took the place of one of the worst learners of its moat, newest first."),
     "silenced": (
         "Silenced",
         "Learners of pairs that would have spoken and were not let, in the newest notice of each pair.",

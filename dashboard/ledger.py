@@ -61,6 +61,7 @@ class Ledger:
         self.letters: deque[Row] = deque(maxlen=100)
         self.silenced: dict[int, list[int]] = {}
         self.members: list[list[Any]] = []
+        self.society: Row = {}
         self.marks: tuple[array[int], array[float]] = (array("q"), array("d"))
         self._sampled_for = 0
         self.trade_row = 0
@@ -233,6 +234,7 @@ class Ledger:
 
     def _take_census(self, at: int, body: Row) -> None:
         self.members = list(body.get("members", ()))
+        self.society = dict(body.get("society") or {})
 
     def _read_trades(self, connection: sqlite3.Connection) -> None:
         sql = (

@@ -38,6 +38,18 @@ def filing(known_at: int, number: int = 0) -> Observation:
     return Observation("sec_filings", "corporate", id_, "MSTR", known_at, known_at, {"size": 1.0, "form 4": 1.0})
 
 
+def document(known_at: int, number: int = 0) -> Observation:
+    """A document of an agency."""
+    id_ = f"d-{known_at}-{number}"
+    agency = "securities-and-exchange-commission"
+    return Observation("federal_register", "government", id_, agency, known_at, known_at, {"type Rule": 1.0})
+
+
+def repository(asset: str, name: str, known_at: int, **values: float) -> Observation:
+    """What a repository of `asset` tells of itself."""
+    return Observation("github_repositories", "code", f"{name}@{known_at}", asset, known_at, known_at, values)
+
+
 def all_moats(asset: str, at: int) -> tuple[Observation, ...]:
     """Something of every moat, known at `at` or before."""
     today = at // DAY_MS

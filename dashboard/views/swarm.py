@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
 from dashboard import charts, parts, theme
-from dashboard.data import Door
+from dashboard.data import Door, at_of
 from dashboard.ledger import moat_of
 
 Member = dict[str, Any]
@@ -20,7 +21,8 @@ def show() -> None:
     """The page."""
     parts.title("Swarm", "Who lives, who shares with whom, who voted last, and how healthy is it?")
     parts.live(_body)
-    parts.meanings("population", "learners", "diversity", "contagion", "toxic", "silenced", "generation", "votes")
+    words = ("population", "learners", "diversity", "contagion", "toxic", "silenced", "generation", "votes")
+    parts.meanings(*words, "exchanges", "succession")
 
 
 def members_of(found: Door) -> list[Member]:
@@ -29,6 +31,12 @@ def members_of(found: Door) -> list[Member]:
     if census.alive:
         return list(census.fields.get("members", ()))
     return [dict(zip(_COLUMNS, row, strict=False)) for row in found.ledger.members]
+
+
+def society_of(found: Door) -> dict[str, Any]:
+    """How they live together: who is poisoned, who took last from whom; of an ended run at its end."""
+    census = found.engine.census()
+    return dict(census.fields.get("society") or {}) if census.alive else found.ledger.society
 
 
 def _body() -> None:
@@ -45,6 +53,9 @@ def _body() -> None:
         lambda: _votes(found, newest_idea(found)),
         lambda: _groups(_of_pair(members)),
         lambda: _lineage(found, _of_pair(members)),
+        lambda: _exchanges(society_of(found), {str(one["name"]) for one in _of_pair(members)}),
+        lambda: _succession(found),
+        lambda: _toxic(society_of(found)),
     )
 
 
@@ -141,3 +152,34 @@ def _lineage(found: Door, members: Sequence[Member]) -> None:
     if silent:
         parts.heading("silenced", "Silenced in the newest notices")
         parts.table(silent, "silenced")
+
+
+def _exchanges(society: dict[str, Any], names: Set[str]) -> None:
+    """Of the chosen pair's learners, as takers or givers."""
+    rows = [one for one in society.get("exchanges", ()) if not names.isdisjoint((one["taker"], one["giver"]))]
+    if rows:
+        parts.heading("exchanges", "Exchanges of the newest round, the largest gains first")
+        told = [{"time": _moment(one["at"]), **{n: one[n] for n in ("giver", "taker", "gain")}} for one in rows]
+        parts.table(told, "exchanges", 300)
+
+
+def _succession(found: Door) -> None:
+    born = list(found.ledger.born)[-60:]
+    if born:
+        parts.heading("succession")
+        names = {"child": "source", "parent": "parent", "replaces": "replaces", "generation": "generation"}
+        rows = [{"time": _moment(line.get("at")), **{n: line.get(key) for n, key in names.items()}} for line in born]
+        parts.table(rows[::-1], "succession", 260)
+
+
+def _toxic(society: dict[str, Any]) -> None:
+    """An experiment with poisoned learners names them."""
+    toxic = society.get("toxic", {})
+    if toxic:
+        parts.heading("toxic", f"Poisoned on purpose: {len(toxic)}")
+        parts.table([{"learner": name, "since": _moment(since)} for name, since in toxic.items()], "toxic_names", 260)
+
+
+def _moment(at: str | None) -> datetime | None:
+    """A time of the record in the chosen time zone; None for none."""
+    return theme.moment(at_of(at), parts.zone())

@@ -14,6 +14,7 @@ from ..core.timeframes import DAY_MS
 from ..core.types import Decision, Pair, Scalar, Snapshot
 from .halts import HaltHeard
 from .market_explorer import TEAM, name_of
+from .tool_requests import ToolRequests
 from .world import World
 
 NAME = "builder"
@@ -36,7 +37,8 @@ class Builder(MycelialAgent):
         interval = world.model.interval_ms
         self._window_ms = intervals(self._rules.window_seconds, interval) * interval
         self._cooldown_ms = intervals(self._settings.cooldown_seconds, interval) * interval
-        self._dedupe_ms = intervals(self._settings.request_dedupe_seconds, interval) * interval
+        dedupe_ms = intervals(self._settings.request_dedupe_seconds, interval) * interval
+        self._tools = ToolRequests(world, NAME, dedupe_ms)
         self._halt = HaltHeard()
         self._put_away = False
         self._consensus: list[ConsensusReached] = []
@@ -44,7 +46,6 @@ class Builder(MycelialAgent):
         self._leaving: list[Pair] = []
         self._unsaid: list[Pair] = []
         self._changed_at: dict[Pair, int] = {}
-        self._asked_at: dict[str, int] = {}
         self._noted: dict[Pair, str] = {}
         self._turnover = np.zeros(len(world.pairs))
         self._began: int | None = None
@@ -73,7 +74,7 @@ class Builder(MycelialAgent):
             self._answer(message, snapshot.at)
         requests, self._requests = self._requests, []
         for request in sorted(requests, key=lambda one: (one.tool, one.source)):
-            self._refuse_tool(request, snapshot.at)
+            self._tools.answer(request, snapshot)
 
     # What it hears
 
@@ -215,17 +216,6 @@ class Builder(MycelialAgent):
             told: dict[str, Scalar | list[str]] = {"outcome": "refused", "error": short(str(error))}
             self.model.note(Decision(at, "deployment", pair, reason=reason, source=self.name, detail=told))
 
-    def _refuse_tool(self, request: BuildRequest, at: int) -> None:
-        """No source can be built at run time; that is said and counted, once in a while for each tool."""
-        tool = short(request.tool)
-        asked = self._asked_at.get(tool)
-        if asked is not None and at - asked < self._dedupe_ms:
-            return
-        self._asked_at = {name: then for name, then in self._asked_at.items() if at - then < self._dedupe_ms}
-        self._asked_at[tool] = at
-        detail: dict[str, Scalar | list[str]] = {"tool": tool, "asked_by": short(request.source)}
-        self.model.note(Decision(at, "refusal", reason="no_such_source", source=self.name, detail=detail))
-
     # Restart
 
     def state(self) -> dict[str, Any]:
@@ -233,7 +223,7 @@ class Builder(MycelialAgent):
         figures = self._world.figures
         return {
             "changed_at": dict(self._changed_at),
-            "asked_at": dict(self._asked_at),
+            "asked_at": dict(self._tools.asked_at),
             "noted": dict(self._noted),
             "leaving": list(self._leaving),
             "halt": [self._halt.reason, self._halt.emergency, self._put_away],
@@ -241,19 +231,21 @@ class Builder(MycelialAgent):
             "turnover": self._turnover.tolist(),
             "began": self._began,
             "figures": [figures.attempted, figures.deployed, figures.retired, dict(figures.refused)],
+            "requests": dict(figures.requests),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._changed_at = {Pair(pair): at for pair, at in state["changed_at"].items()}
-        self._asked_at, self._noted = dict(state["asked_at"]), dict(state["noted"])
+        self._tools.asked_at, self._noted = dict(state["asked_at"]), dict(state["noted"])
         self._halt.reason, self._halt.emergency, self._put_away = state["halt"]
         self._leaving, self._unsaid = list(state["leaving"]), list(state["unsaid"])
         self._turnover[:], self._began = state["turnover"], state["began"]
         figures = self._world.figures
         figures.attempted, figures.deployed, figures.retired, refused = state["figures"]
-        figures.refused.clear()
-        figures.refused.update(refused)
+        for counter, kept in ((figures.refused, refused), (figures.requests, state.get("requests", {}))):
+            counter.clear()
+            counter.update(kept)
 
 
 def bootstrap_pairs(world: World) -> tuple[Pair, ...]:

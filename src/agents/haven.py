@@ -32,6 +32,11 @@ class Watch:
         flags = self._colony.rows.counts[:, k.TOXIC]
         return tuple(name for name in self._colony.names if flags[self._colony.row_of(name)])
 
+    @property
+    def population(self) -> int:
+        """Births and deaths so far: who is poisoned cannot change while it stands."""
+        return self._colony.population
+
     def toxic_count(self) -> int:
         """How many are poisoned."""
         return int(np.count_nonzero(self._colony.rows.counts[:, k.TOXIC]))

@@ -12,9 +12,9 @@ from ..core.types import Decision, FloatArray, IntArray
 from . import colony_layout as k
 from .colony import Colony
 from .colony_evolution import replacements
-from .colony_sharing import Links, Shared, links_of, share_now, share_when_due
+from .colony_sharing import Links, Shared, links_of, share_now, share_when_due, standing
 from .lessons import Lessons
-from .world import GroupView, World
+from .world import Exchange, GroupView, World
 
 _GENERATION = "~"
 """Between the name of a learner's place and the number of those who had it before."""
@@ -39,6 +39,7 @@ class Society:
         self._links: Links | None = None
         self._taker_horizon: IntArray = np.zeros(0, dtype=np.int64)
         self._round: tuple[int, int] | None = None
+        self._newest: tuple[Shared, FloatArray] | None = None
         self._views: tuple[tuple[int | None, int], dict[str, GroupView]] | None = None
         self._forced: list[str] = []
         self._due = False
@@ -113,12 +114,39 @@ class Society:
             return
         self._figures["rounds"] += 1
         by_horizon = np.bincount(self._taker_horizon[shared.took], minlength=1)
-        self._figures["taken"] += int(by_horizon.sum())
+        taken = int(by_horizon.sum())
+        self._figures["taken"] += taken
+        if taken:
+            self._newest = (shared, standing(self._colony, self._settings.sharing.min_outcomes))
         for name, horizon in self._horizons.items():
             if horizon < by_horizon.size and by_horizon[horizon]:
                 self._took_at[name] = shared.grid
 
     # What others may see
+
+    def exchanges(self, most: int) -> list[Exchange]:
+        """Who took from whom in the newest round in which anybody did; it may be asked from another thread.
+
+        The largest gains first, at most `most`. Nothing after a restart, until a round has passed.
+        """
+        newest = self._newest
+        if newest is None:
+            return []
+        shared, stood = newest
+        names, links = shared.links.names, shared.links
+        places = np.flatnonzero(shared.took)
+        takers = np.repeat(np.arange(len(names)), np.diff(links.start))[places]
+        gains = stood[links.to[places]] - stood[takers]
+        order = np.argsort(-np.nan_to_num(gains, nan=-math.inf), kind="stable")[:most].tolist()
+        return [
+            Exchange(
+                shared.grid,
+                names[links.to[places[one]]],
+                names[takers[one]],
+                None if math.isnan(gains[one]) else float(gains[one]),
+            )
+            for one in order
+        ]
 
     def group(self, name: str) -> GroupView:
         """The learners of the horizon of this name; computed once for all groups, however often it is asked."""
@@ -157,7 +185,7 @@ class Society:
         self._took_at, self._forced, self._due = dict(state["took_at"]), list(state["forced"]), state["due"]
         self._figures.clear()
         self._figures.update(state["figures"])
-        self._links = self._round = self._views = None
+        self._links = self._round = self._views = self._newest = None
 
 
 def successor_of(name: str) -> str:

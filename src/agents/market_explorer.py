@@ -30,7 +30,7 @@ TEAM = 3
 """Explorers of a team; of the Rule of 3."""
 
 ESTIMATED = ("liquidity",)
-"""Bars carry no quoted spread: it is estimated from them, and every proposal says so."""
+"""Where nobody quotes a spread it is estimated from bars, and the proposal says so."""
 
 REASONS = tuple(f"{total}/{POINTS}" for total in range(POINTS + 1))
 """What a vote says of itself."""
@@ -110,7 +110,7 @@ class ExplorerTeams:
         for team, place in np.argwhere(votes.any(axis=1)).tolist():
             members = [member for member in range(TEAM) if said[team][member][place]]
             scored = [self._points(team, one, points[one][place], moats[team][place]) for one in members]
-            self._propose(self._teams[team].name, snapshot.pairs[seen[place]], scored, snapshot.at)
+            self._propose(self._teams[team].name, seen[place], scored, snapshot)
 
     def silence(self, name: str) -> None:
         """Count this explorer's votes no more: it left."""
@@ -154,7 +154,8 @@ class ExplorerTeams:
     def _points(self, team: int, member: int, row: list[int], cross: int) -> Points:
         return Points(self._names[team][member], row[VOLUME], row[VOLATILITY], row[SPREAD], row[TREND], cross)
 
-    def _propose(self, team: str, pair: Pair, points: list[Points], at: int) -> None:
+    def _propose(self, team: str, index: int, points: list[Points], snapshot: Snapshot) -> None:
+        pair, at, spreads = snapshot.pairs[index], snapshot.at, snapshot.spreads
         totals = [one.total for one in points]
         votes = tuple(
             [
@@ -173,7 +174,7 @@ class ExplorerTeams:
             pair=pair,
             votes=votes,
             points=tuple(points),
-            estimated=ESTIMATED,
+            estimated=ESTIMATED if spreads is None or np.isnan(spreads[index]) else (),
         )
         self._model.bus.publish(f"prospecting-proposals:{team}", message)
 

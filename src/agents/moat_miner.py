@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 from ..core.config import Moats
 from ..core.messages import Message, MoatData
-from ..core.moats import CODE, CORPORATE, GOVERNMENT, LOGISTICS, MOATS, SPEAKING, standing
+from ..core.moat_code import FIGURES
+from ..core.moat_standing import standing
+from ..core.moats import CODE, CORPORATE, GOVERNMENT, LOGISTICS, MOATS, SPEAKING
 from ..core.types import Decision, MoatStanding, MoatView, Pair, Snapshot, Status
 from .data_engineer import DataEngineerBase, Reading
 from .world import World
@@ -95,7 +97,7 @@ class MoatMiner(DataEngineerBase):
 
 
 class CodeMiner(MoatMiner):
-    """Visible commits, one channel for each language."""
+    """Visible commits and what the repositories tell of themselves, one channel for each language."""
 
     kind: ClassVar[str] = "code_miner"
     column = CODE
@@ -113,7 +115,7 @@ class CodeMiner(MoatMiner):
         self._said = self._status
         messages = []
         for language, assets in self._assets_of.items():
-            names = [name for asset in assets for name in (asset, f"{asset}.z")]
+            names = [name for asset in assets for name in (asset, f"{asset}.z", *(f"{asset}.{one}" for one in FIGURES))]
             features = {name: reading.values[name] for name in names if name in reading.values}
             if features and (changed or not named.isdisjoint(assets)):
                 messages.append(self._message(language, features, reading, snapshot))
@@ -138,7 +140,7 @@ class LogisticsMiner(MoatMiner):
 
 
 class GovernmentMiner(MoatMiner):
-    """Scheduled events."""
+    """Scheduled events, and what the agencies published."""
 
     kind: ClassVar[str] = "government_miner"
     column = GOVERNMENT

@@ -23,14 +23,24 @@ JUDGES = frozenset(name_of(number) for number in range(1, RESEARCHERS + 1))
 """Whose votes count; one that speaks twice counts with its first vote."""
 
 
+NOT_JUDGED, SOME_ABSENT = "not_judged", "judge_absent"
+TOO_FEW, SPLIT, WEAK = "too_few_matches", "split_vote", "weak_evidence"
+"""Why a pattern stays undecided: no researcher had room for it; one or two had none; in two of three windows too little
+resembled it; one is for it and one against; no two found it clearly better, or worse, than all moments."""
+
+
 class OpenCase(msgspec.Struct):
-    """A pattern that is being judged: the request, where its learner came from, the votes by researcher."""
+    """A pattern that is being judged: the request, where its learner came from, the votes by researcher.
+
+    `few` counts the abstentions of those who saw too little that resembled it.
+    """
 
     request: PatternRequest
     generation: int
     parent: str
     votes: dict[str, tuple[int, float]] = {}
     narrative: str = ""
+    few: int = 0
 
 
 class PatternArchive:
@@ -39,6 +49,7 @@ class PatternArchive:
     def __init__(self, world: World, colony: Colony) -> None:
         self._world, self._colony, self._settings = world, colony, world.settings
         self._figures, self._rejected = world.figures.patterns, world.figures.rejected_patterns
+        self._undecided = world.figures.undecided
         self._cases: dict[str, OpenCase] = {}
         self._due = False
         self.interest: dict[str, float] = {}
@@ -111,6 +122,7 @@ class PatternArchive:
         if case is None or message.source not in JUDGES or message.source in case.votes:
             return
         case.votes[message.source] = (message.vote, message.quality)
+        case.few += message.moments < self._settings.research.min_moments
         votes = [vote for vote, _ in case.votes.values()]
         required = self._settings.consensus.required_votes
         if votes.count(1) >= required:
@@ -118,7 +130,7 @@ class PatternArchive:
         elif votes.count(-1) >= required:
             self._conclude(case, Namespace.FAILED, "failed", message.at)
         elif len(votes) == RESEARCHERS:
-            self._drop(case)
+            self._drop(case, SPLIT if {1, -1} <= set(votes) else TOO_FEW if case.few >= required else WEAK)
 
     def _conclude(self, case: OpenCase, namespace: Namespace, word: str, at: int) -> None:
         del self._cases[case.request.pattern]
@@ -158,16 +170,17 @@ class PatternArchive:
             ),
         )
 
-    def _drop(self, case: OpenCase) -> None:
+    def _drop(self, case: OpenCase, why: str) -> None:
         del self._cases[case.request.pattern]
         self._figures["undecided"] += 1
+        self._undecided[why] += 1
 
     def _close_overdue(self, grid: int) -> None:
         """Drop what a researcher refused to take on: its last window is over, and no vote will come."""
         length = RESEARCHERS * self._settings.research.window_intervals + 1
         interval = self._world.model.interval_ms
         for case in [case for case in self._cases.values() if case.request.at // interval + length < grid]:
-            self._drop(case)
+            self._drop(case, SOME_ABSENT if case.votes else NOT_JUDGED)
 
     # Restart
 
@@ -179,6 +192,7 @@ class PatternArchive:
             "interest": dict(self.interest),
             "figures": dict(self._figures),
             "rejected": dict(self._rejected),
+            "undecided": dict(self._undecided),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -188,6 +202,7 @@ class PatternArchive:
         self._due = state["due"]
         self.interest.clear()
         self.interest.update(state["interest"])
-        for counter, kept in ((self._figures, state["figures"]), (self._rejected, state["rejected"])):
+        counters = {"figures": self._figures, "rejected": self._rejected, "undecided": self._undecided}
+        for name, counter in counters.items():
             counter.clear()
-            counter.update(kept)
+            counter.update(state.get(name, {}))

@@ -27,6 +27,7 @@ from .learner_society import Society, successor_of
 from .pattern_archive import PatternArchive
 from .silence import SwarmWatch
 from .team_archive import TeamArchive
+from .track_record import track_record
 from .wants import Wants
 from .world import World
 
@@ -77,6 +78,7 @@ class LearnerCollective:
         self._world = world
         self._pairs = world.pairs
         self._colony = colony
+        self._strategies = {one.intervals: one.name for one in world.settings.learners.horizons}
         self._wants = Wants(world, lambda moat: first_of(colony, moat))
         self._heard = Heard(world.pairs)
         self._moats = HeardMoats()
@@ -205,6 +207,8 @@ class LearnerCollective:
             horizon=idea.horizon,
             learners=idea.learners,
             interestingness=self._archive.mean_interest(idea.learners),
+            strategy_type=self._strategies[idea.horizon],
+            **track_record(self._colony, idea.learners)._asdict(),
         )
         self._model.bus.publish("mycelial-trade-ideas", message)
 

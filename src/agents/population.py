@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core import records
 from ..core.errors import NotFound
 from ..core.moats import MOATS
 from ..core.model import MycelialAgent
@@ -16,6 +17,25 @@ from .world import World
 
 STANDARD = "standard"
 """The team of those who belong to the standard swarm."""
+_EXCHANGES = 50
+"""Of the page: so many exchanges are told at most."""
+
+
+def society(world: World) -> dict[str, Any]:
+    """How they live together: `toxic`, since when by name; `exchanges` of the newest round; `learning`, the counts.
+
+    It may be asked from another thread than the spine's.
+    """
+    interval, seen = world.model.interval_ms, world.society
+    marked = () if world.watch is None or world.figures.toxic_since else world.watch.toxic()
+    return {
+        "toxic": dict.fromkeys(marked) | world.figures.watched()["toxic_since"],  # None: before a slice
+        "exchanges": [
+            {"at": records.stamp(one.grid * interval), "giver": one.giver, "taker": one.taker, "gain": one.gain}
+            for one in ([] if seen is None else seen.exchanges(_EXCHANGES))
+        ],
+        "learning": world.figures.learning(),
+    }
 
 
 def members(world: World) -> list[dict[str, Any]]:

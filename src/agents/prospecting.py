@@ -20,7 +20,10 @@ from ..core.types import STATUSES, BoolArray, FloatArray, IntArray, MoatView, Pa
 
 POINTS = 8
 VOLUME, VOLATILITY, SPREAD, TREND = range(4)
-"""Columns of measures: turnover of a day in quote units, (highest - lowest) / close, spread, |trend|; NaN: NO_DATA."""
+"""Columns of measures: turnover of a day in quote units, (highest - lowest) / close, spread, |trend|; NaN: NO_DATA.
+
+The spread is the quoted one, and estimated from bars where nobody quotes.
+"""
 
 _HIGH, _LOW, _CLOSE, _TURNOVER, _PRODUCT = range(5)
 _COLUMNS = 5
@@ -72,6 +75,8 @@ class BarMemory:
         out = np.full((snapshot.close.shape[0], 4), np.nan)
         least = self._settings.min_bars_ratio * window.intervals
         _measure(self._bars, self._grids, snapshot.grid, window.intervals, least, window.day, out)
+        if snapshot.spreads is not None:
+            out[:, SPREAD] = np.where(np.isnan(snapshot.spreads), out[:, SPREAD], snapshot.spreads)
         then = snapshot.at // self._step_ms - window.trend
         slot = then % self._steps.shape[0]
         if self._steps[slot] == then:
@@ -141,7 +146,7 @@ def _measure(
     """Turnover of a day, volatility and spread into `out` (pairs, 4); untouched with fewer than `least` bars.
 
     Volatility is (highest - lowest) / last close. Spread after Abdi and Ranaldo (2017): 2 sqrt(max(0, mean product))
-    of the two-bar products of the window, estimated from bars because nothing better is there.
+    of the two-bar products of the window: an estimate from bars, for where nobody quotes.
     """
     depth = memory.shape[0]
     for p in range(out.shape[0]):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from ..core.messages import Control, Message, TradeConfirmation
 from ..core.model import MycelialAgent
 from ..core.types import CommandKind, Decision, Snapshot
+from .haven import Watch
 from .world import World
 
 NAME = "risk-guardian"
@@ -31,6 +32,7 @@ class RiskGuardian(MycelialAgent):
         self._world, self._figures = world, world.figures.haven
         self._asked = self._asked_contagion = False
         self._due = False
+        self._population: int | None = None
         self.confirmed = 0
         self.hear("trade-confirmations", self._on_confirmation)
         world.model.every(world.settings.haven.contagion_every_intervals, self._look_is_due)
@@ -67,11 +69,18 @@ class RiskGuardian(MycelialAgent):
         """An experiment with poisoned learners says so in the record, whenever their number changes."""
         if self._world.watch is None or self._world.settings.haven.toxic_ratio == 0.0:
             return
+        self._name_toxic(self._world.watch, at)
         toxic = self._world.watch.toxic_count()
         if toxic != self._figures["toxic"]:
             self._figures["toxic"] = toxic
             detail = {"toxic": toxic, "learners": self._world.watch.learners()}
             self.model.note(Decision(at, "experiment", reason="toxic_learners", source=self.name, detail={**detail}))
+
+    def _name_toxic(self, watch: Watch, at: int) -> None:
+        """Who they are, each since the slice in which it was first seen poisoned."""
+        if watch.population != self._population:
+            self._population, known = watch.population, self._world.figures.toxic_since
+            self._world.figures.toxic_since = {name: known.get(name, at) for name in watch.toxic()}
 
     def _ask(self, reason: str, at: int) -> None:
         message = Control(source=self.name, at=at, known_at=at, command=CommandKind.HALT, reason=reason)
@@ -89,6 +98,7 @@ class RiskGuardian(MycelialAgent):
             "due": self._due,
             "confirmed": self.confirmed,
             "figures": dict(self._figures),
+            "toxic_since": dict(self._world.figures.toxic_since),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -96,6 +106,7 @@ class RiskGuardian(MycelialAgent):
         self._asked, self._asked_contagion = state["asked"], state["asked_contagion"]
         self._due, self.confirmed = state["due"], state["confirmed"]
         self._figures.update(state["figures"])
+        self._world.figures.toxic_since, self._population = dict(state.get("toxic_since", {})), None
 
 
 def populate(world: World) -> None:

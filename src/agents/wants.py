@@ -8,8 +8,11 @@ from typing import Any
 from ..core.messages import BuildRequest
 from ..core.moats import MOATS
 from ..core.timeframes import HOUR_MS
-from ..core.types import Snapshot, Status
+from ..core.types import STATUSES, MoatView, Snapshot, Status
 from .world import World
+
+TOOL = " source"
+"""Follows the moat's name in the tool that is asked for."""
 
 
 class Wants:
@@ -27,7 +30,7 @@ class Wants:
     def look(self, snapshot: Snapshot) -> None:
         """Look at every moat; ask for those that are due."""
         for column, moat in enumerate(MOATS):
-            if snapshot.moats is not None and snapshot.moats.statuses[column] is not Status.NO_DATA:
+            if not without_data(snapshot.moats, column):
                 self._since.pop(moat, None)
                 self._asked.discard(moat)
                 continue
@@ -42,7 +45,7 @@ class Wants:
         self._asked.add(moat)
         hours = (at - self._since[moat]) // HOUR_MS
         reason = f"no data for {hours} hours"
-        request = BuildRequest(source=speaker, at=at, known_at=at, tool=f"{moat} source", reason=reason)
+        request = BuildRequest(source=speaker, at=at, known_at=at, tool=f"{moat}{TOOL}", reason=reason)
         self._bus.publish("system-build-request", request)
 
     def state(self) -> dict[str, Any]:
@@ -52,3 +55,12 @@ class Wants:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._since, self._asked = dict(state["since"]), set(state["asked"])
+
+
+def without_data(view: MoatView | None, column: int) -> bool:
+    """Whether the moat of `column` has nothing to say of any pair: no data, or a failure with nothing before it."""
+    if view is None or view.statuses[column] is Status.NO_DATA:
+        return True
+    if view.statuses[column] is not Status.ERROR:
+        return False
+    return bool((view.states[:, column] == STATUSES.index(Status.NO_DATA)).all())

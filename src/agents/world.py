@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from ..core import records
 from ..core.config import Settings
 from ..core.model import MycelialAgent, MycelialModel
 from ..core.ports import Memory
@@ -21,35 +22,53 @@ if TYPE_CHECKING:
 class Figures:
     """What a run is told of discovery, of the learners' society, and of HAVEN's watch over them.
 
-    `agreement` by team: the share of equal votes of two of its explorers.
+    `agreement` by team: the share of equal votes of two of its explorers. `toxic_since`: the learners that are poisoned
+    on purpose, by name, and since when (UTC ms).
     """
 
     def __init__(self) -> None:
         self.consensus: Counter[str] = Counter()
         self.attempted = self.deployed = self.retired = 0
         self.refused: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.abstentions = 0
         self.agreement: dict[str, float | None] = {}
         self.patterns: Counter[str] = Counter()
         self.rejected_patterns: Counter[str] = Counter()
+        self.undecided: Counter[str] = Counter()
         self.society: Counter[str] = Counter()
         self.haven: dict[str, Any] = {"toxic": 0, "contagion_ratio": None, "contagion_highest_ratio": None}
+        self.toxic_since: dict[str, int] = {}
 
     def deployments(self) -> dict[str, Any]:
-        """Attempted, deployed, retired and refused by reason; attempted = deployed + all refused."""
+        """Attempted, deployed, retired and refused by reason; attempted = deployed + all refused.
+
+        `requests` for tools: asked = repeated + all answered, those by reason.
+        """
         return {
             "attempted": self.attempted,
             "deployed": self.deployed,
             "retired": self.retired,
             "refused": dict(sorted(self.refused.items())),
+            "requests": {
+                "asked": self.requests["asked"],
+                "repeated": self.requests["repeated"],
+                "answered": {why: n for why, n in sorted(self.requests.items()) if why not in ("asked", "repeated")},
+            },
         }
+
+    def watched(self) -> dict[str, Any]:
+        """What HAVEN saw, with the names of the poisoned."""
+        return {**self.haven, "toxic_since": {name: records.stamp(at) for name, at in self.toxic_since.items()}}
 
     def learning(self) -> dict[str, dict[str, int]]:
         """How often learners shared, took, were told to and were replaced; what became of their patterns, by reason.
 
         requested = validated + failed + undecided + those still open; `overflow` counts refusals of single researchers.
+        `undecided` says why: its counts add up to that of `patterns`.
         """
         counters = {"society": self.society, "patterns": self.patterns, "rejected": self.rejected_patterns}
+        counters["undecided"] = self.undecided
         return {name: dict(sorted(counts.items())) for name, counts in counters.items()}
 
 
@@ -66,11 +85,27 @@ class GroupView(msgspec.Struct, frozen=True):
     diversity: float
 
 
+class Exchange(msgspec.Struct, frozen=True):
+    """A learner took from another in the round at `grid`. `gain`: nats by which the giver stood better than the taker.
+
+    Negative within the margin that neighbours are allowed; None where one of them had too few outcomes to stand at all.
+    """
+
+    grid: int
+    giver: str
+    taker: str
+    gain: float | None
+
+
 class SocietyView(Protocol):
-    """What others may see of the learners' society: figures, never the learners."""
+    """What others may see of the learners' society: figures and names, never the learners."""
 
     def group(self, name: str) -> GroupView:
         """The learners of the horizon of this name."""
+        ...
+
+    def exchanges(self, most: int) -> list[Exchange]:
+        """Who took from whom in the newest round in which anybody did, the largest gains first, at most `most`."""
         ...
 
 

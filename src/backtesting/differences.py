@@ -20,13 +20,15 @@ NOTHING = "nothing"
 class Told(msgspec.Struct, frozen=True):
     """What a replay made of one slice: lines as the record writes them, fingerprints of bars, and what was said.
 
-    `said` holds a fingerprint and a name for each observation.
+    `said` holds a fingerprint and a name for each observation, `quoted` the fingerprint of the quotes; None where the
+    version that walked knew none.
     """
 
     at: int
     lines: list[msgspec.Raw]
     bars: str
     said: list[tuple[str, str]] = []
+    quoted: str | None = None
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -61,12 +63,13 @@ class Compared(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """The recorded side, by slice (UTC ms): lines, fingerprints of bars, fingerprints of observations."""
+    """The recorded side, by slice (UTC ms): lines, fingerprints of bars, of observations, of quotes."""
 
     pairs: Sequence[str]
     lines: Mapping[int, Sequence[bytes]]
     bars: Mapping[int, str]
     said: Mapping[int, Sequence[str]]
+    quoted: Mapping[int, str] = {}
 
 
 def compare(record: Record, replay: Iterable[Told]) -> Compared:
@@ -136,7 +139,7 @@ def _input(record: Record, told: Told) -> Input | None:
     """What the replay saw otherwise in this slice; a slice of whose input nothing was kept is not compared."""
     if told.at not in record.bars and told.at not in record.said:
         return None
-    return _bars(record, told) or _said(record, told)
+    return _bars(record, told) or _said(record, told) or _quoted(record, told)
 
 
 def _bars(record: Record, told: Told) -> Input | None:
@@ -152,6 +155,14 @@ def _bars(record: Record, told: Told) -> Input | None:
     none, pair = "0" * DIGITS, record.pairs[place]
     lost = "is missing" if marks[place + count] == none else "was not there" if marks[place] == none else "was another"
     return Input(at, "bar", pair, f"the bar of {pair} known at {at} {lost}")
+
+
+def _quoted(record: Record, told: Told) -> Input | None:
+    before, at = record.quoted.get(told.at, ""), iso(told.at)
+    if told.quoted is None or before == told.quoted:
+        return None
+    word = "were not there" if not before else "are missing" if not told.quoted else "were others"
+    return Input(at, "quote", "feed", f"the quotes known at {at} {word}")
 
 
 def _said(record: Record, told: Told) -> Input | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from ..core.config import Account, Costs, Exchange
 from ..core.errors import BrokerError
+from ..core.leaving import STOPPED
 from ..core.portfolio import ZERO, floor_amount, money, price_in
 from ..core.types import (
     Approved,
@@ -291,7 +292,7 @@ class SimulatedExchange:
             kind=OrderKind.STOP,
             at=fill.at,
             reference=fill.price,
-            reason="stop",
+            reason=STOPPED,
         )
         self._rest_stop(_Working(protective, fill.amount, trigger=fill.price * (1 - order.stop)))
 

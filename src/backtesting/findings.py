@@ -10,8 +10,9 @@ import msgspec
 from ..core import metrics
 from ..core.config import MoatStrength, StatisticsSettings
 from ..core.inference import mean_interval
+from ..core.moat_standing import standing
 from ..core.moat_strength import MODERATE, NONE, STRONG, WEAK, verdict
-from ..core.moats import MOATS, SPEAKING, standing
+from ..core.moats import MOATS, SPEAKING
 from ..core.randomness import generator_for
 from ..core.types import FloatArray, MoatView, Trade
 

@@ -24,10 +24,12 @@ from .report_findings import (
     discovery_table,
     effect_table,
     moat_table,
+    pattern_table,
     rival_sentences,
     strategy_table,
     strongest_table,
     swarm_table,
+    tool_table,
 )
 from .result import CONTROLS, EDGE_TESTED, quote_of
 from .runs import Run
@@ -108,7 +110,9 @@ def blocks(
     if entered:
         shown.append(enter_table(run, entered))
     shown += [exit_table(run), stream_table(run), *rival_sentences(run)]
-    shown += [strategy_table(run), refusal_table(run), swarm_table(run), moat_table(run), effect_table(run)]
+    shown += [strategy_table(run), refusal_table(run), swarm_table(run)]
+    shown += [table for table in (tool_table(run), pattern_table(run)) if table is not None]
+    shown += [moat_table(run), effect_table(run)]
     shown += [discovery_table(run), strongest_table(run)]
     if breakdown is not None:
         shown.append(breakdown_table(run, breakdown))

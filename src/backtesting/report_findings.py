@@ -33,6 +33,33 @@ def swarm_table(run: Run) -> Table:
     return shown
 
 
+def tool_table(run: Run) -> Table | None:
+    """TOOL REQUESTS: what learners asked the builder for, and what it answered; None where nobody asked."""
+    made = run.result["deployments"].get("requests", {})
+    if not made.get("asked"):
+        return None
+    shown = new_table("TOOL REQUESTS", ("Answer", "Count"))
+    for answer, count in {"asked": made["asked"], "asked again at once": made["repeated"], **made["answered"]}.items():
+        shown.add_row(answer, str(count))
+    return shown
+
+
+def pattern_table(run: Run) -> Table | None:
+    """PATTERNS: what became of those that learners put before the researchers; None where there was none."""
+    learning = run.result.get("learning", {})
+    made = learning.get("patterns", {})
+    asked = made.get("requested", 0)
+    if not asked:
+        return None
+    shown = new_table(f"PATTERNS ({asked} put before the researchers)", ("Outcome", "Count", "%"))
+    rows = {name: made.get(name, 0) for name in ("validated", "failed", "undecided")}
+    rows |= {f"undecided, {why}": count for why, count in learning.get("undecided", {}).items()}
+    rows["waiting for their windows"] = asked - sum(made.get(name, 0) for name in ("validated", "failed", "undecided"))
+    for name, count in rows.items():
+        shown.add_row(name, str(count), percent(count / asked, 1))
+    return shown
+
+
 def strategy_table(run: Run) -> Table:
     """STRATEGY TYPES: closed trades by book and by the horizon of the idea behind them; types without trades apart."""
     quote = quote_of(run.result["pairs"])

@@ -35,6 +35,11 @@ NO_IDEAS = frozenset(
         "no_such_group",
         "no_such_source",
         "not_entitled",
+        "source_failing",
+        "source_speaks",
+        "source_stale",
+        "source_switched_off",
+        "source_too_young",
     }
 )
 """Refusals of messages and of requests: nobody wanted to trade when they were counted."""

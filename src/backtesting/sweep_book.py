@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from ..core.leaving import HORIZON, OPPOSITE, STOP
+from ..core.leaving import REASONS as REASONS
 from ..core.types import BoolArray, FloatArray, IntArray
 from ..core.whole_money import CLEARLY, TENS, affordable, money, room_of, stop_reached, under
 from ..core.whole_money import MONEY_PLACES as MONEY_PLACES
@@ -20,9 +22,6 @@ from ..core.whole_money import Terms as Terms
 from ..core.wide import NOTHING, TWO, U64, as_float, decimal_of, divided, rounded, times
 from ..core.wide import times_power as shifted_up
 
-STOP, OPPOSITE, HORIZON = range(3)
-REASONS = ("stop", "opposite_idea", "horizon")
-"""Why a position was left, as the engine writes it."""
 NO_HORIZON = -1
 FINE, NO_DECIMAL = range(2)
 """What became of a walk: done, or a price or volume has no decimal that fits."""

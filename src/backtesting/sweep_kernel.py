@@ -127,11 +127,20 @@ class Swept(msgspec.Struct, frozen=True):
     sharpe: float | None
 
 
+KNOWN = (
+    *("analysts", "costs", "account", "consensus.required_votes", "indicators.atr", "indicators.bollinger_deviations"),
+    *("exchange.max_volume_ratio", "limits.max_size_multiplier", "risk.max_positions", "lifecycle.delisted_days"),
+)
+"""The settings, and sections of them, that decide what the technical arm does."""
+
+
 def arm_of(settings: Settings) -> Arm:
     """The technical arm of a tree of settings."""
     rule = ThreeAnalysts(settings.analysts, settings.indicators, settings.consensus.required_votes)
+    size = settings.account.entry_equity_ratio * min(Decimal(1), settings.limits.max_size_multiplier)
+    account = settings.account.model_copy(update={"entry_equity_ratio": size})
     return Arm(
-        rule, settings.costs, settings.account, settings.exchange, settings.risk.max_positions,
+        rule, settings.costs, account, settings.exchange, settings.risk.max_positions,
         settings.lifecycle.delisted_days,
     )  # fmt: skip
 

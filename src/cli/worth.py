@@ -79,7 +79,13 @@ def sweep(
     ] = None,
     optuna: Annotated[int | None, typer.Option("--optuna", min=1, help="So many trials chosen by optuna.")] = None,
     objective: Annotated[str, typer.Option(help="What is best: sharpe, profit, drawdown or factor.")] = "sharpe",
-    book: Annotated[str, typer.Option(help="Of which book: synthesized, mycelial, baseline ...")] = "synthesized",
+    book: Annotated[
+        str,
+        typer.Option(help="synthesized, mycelial, baseline ...; technical: the analysts alone, compiled."),
+    ] = "synthesized",
+    check: Annotated[
+        int | None, typer.Option("--check", min=1, help="Of --book technical: so many of the best in the engine too.")
+    ] = None,
     data: Data = None,
     venue: Venue = None,
     timeframe: Timeframe = None,
@@ -107,6 +113,7 @@ def sweep(
             optuna=optuna,
             objective=objective,
             book=book,
+            check=check,
             data=data,
             venue=venue,
             timeframe=timeframe,

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..backtesting import report
 from ..backtesting.code_hash import code_sha256
-from ..backtesting.evidence.comparison import CANNOT_TELL, SUPPORTED, Question, judged, thinned
+from ..backtesting.evidence.comparison import CANNOT_TELL, POWER, SUPPORTED, Question, Trades, judged, thinned
 from ..backtesting.evidence.placebo import shuffled
 from ..backtesting.result import EDGE_TESTED
 from ..backtesting.text import NOTHING
@@ -77,7 +77,8 @@ class MisledArm(Arm, frozen=True):
 def walk_misled(arm: MisledArm, feed: AnyFeed) -> Walked:
     """Walk it; the shuffling is made where it is walked, for feeds are shared and not sent."""
     if arm.shuffled and isinstance(feed, HistoryFeed):
-        feed = HistoryFeed(feed.history, shuffled(feed.observations, arm.shuffled, arm.shuffle_seed))
+        moved = shuffled(feed.observations, arm.shuffled, arm.shuffle_seed, int(feed.history.times[-1]))
+        feed = HistoryFeed(feed.history, moved)
     return walk_arm(arm, feed)
 
 
@@ -133,16 +134,18 @@ def answered(
 
 
 def _question(one: Comparison, walked: dict[str, Walked], settings: Settings, seed: int) -> Question:
-    arm, reference = (_returns(side, walked, settings, seed) for side in (one.arm, one.reference))
-    return Question(one.name, arm, reference, _returns(one.placebo, walked, settings, seed), one.says)
+    sides = [_side(side, walked, settings, seed) for side in (one.arm, one.reference, one.placebo)]
+    (arm, reference, placebo), counts = zip(*sides, strict=True)
+    return Question(one.name, arm, reference, placebo, one.says, Trades(*counts))
 
 
-def _returns(side: Side, walked: dict[str, Walked], settings: Settings, seed: int) -> FloatArray:
+def _side(side: Side, walked: dict[str, Walked], settings: Settings, seed: int) -> tuple[FloatArray, int]:
+    """Daily returns, and how many trades they are of."""
     found = walked[side.arm]
     if side.like is None:
-        return found.returns[side.book]
+        return found.returns[side.book], len(found.trades[side.book])
     trades = thinned(found.trades[side.book], len(found.trades[side.like]), seed, f"{side.book}:{side.like}")
-    return book_returns(trades, settings.account.start_quote, found.days)
+    return book_returns(trades, settings.account.start_quote, found.days), len(trades)
 
 
 def _told(one: Planned, found: Walked, book: str) -> dict[str, Any]:
@@ -186,8 +189,9 @@ def _writable(out: Path) -> None:
 def _print(answer: dict[str, Any]) -> None:
     shown = report.terminal(sys.stdout)
     source = " on SIMULATED data" if answer["simulated"] else ""
-    table = Table(title=f"A/B{source}: daily difference of {answer['book']}, {answer['trials']} comparisons")
-    for column in ("Comparison", "Arm %", "Reference %", "Difference %", "Interval", "Family p", "Sharpe", "Verdict"):
+    title = f"A/B{source}: daily difference of {answer['book']}, {answer['trials']} comparisons"
+    table = Table(title=title, caption=_read_as(answer), caption_justify="left")
+    for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("Comparison", "Verdict") else "right")
     for one in answer["comparisons"]:
         table.add_row(*_cells(one))
@@ -197,12 +201,32 @@ def _print(answer: dict[str, Any]) -> None:
     common.out(answer["verdict"])
 
 
+COLUMNS = (
+    "Comparison", "Trades", "Arm %", "Difference %", "Interval", "Effect", "Found from %", "Placebo %", "Family p",
+    "Verdict",
+)  # fmt: skip
+
+
+def _read_as(answer: dict[str, Any]) -> str:
+    """What the columns mean, for somebody who sees them for the first time."""
+    days, level = answer["comparisons"][0]["days"], answer["confidence_ratio"]
+    return (
+        f"Per day, over {days} days, interval of {level:.0%} from blocks of {answer['block_days']} days. Trades: arm / "
+        f"reference. Effect: difference in its own daily deviations. Found from: the smallest true difference that "
+        f"would have been found with {POWER:.0%}. Placebo: its difference from the reference. Family p: corrected for "
+        f"{answer['trials']} comparisons ({answer['correction']})."
+    )
+
+
 def _cells(one: dict[str, Any]) -> tuple[str, ...]:
     bounds = NOTHING if one["low"] is None else f"{_percent(one['low'])} .. {_percent(one['high'])}"
     family = NOTHING if one["p_family"] is None else f"{one['p_family']:.3f}"
-    sharpe = NOTHING if one["annual"] is None else f"{one['annual']['sharpe']:+.2f}"
-    means = (_percent(one[name]) for name in ("arm_mean", "reference_mean", "difference"))
-    return one["name"], *means, bounds, family, sharpe, one["verdict"]
+    effect = NOTHING if one["effect_size"] is None else f"{one['effect_size']:+.2f}"
+    least = NOTHING if one["least_found"] is None else f"{100 * one['least_found']:.4f}"
+    placebo = NOTHING if one["placebo"] is None else _percent(one["placebo"]["difference"])
+    trades = f"{one['arm_trades']:,} / {one['reference_trades']:,}"
+    arm, difference = _percent(one["arm_mean"]), _percent(one["difference"])
+    return one["name"], trades, arm, difference, bounds, effect, least, placebo, family, one["verdict"]
 
 
 def _percent(value: float | None) -> str:

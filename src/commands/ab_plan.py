@@ -21,10 +21,11 @@ SHUFFLED, FILTER, RESEEDED, RANDOM = "shuffled source", "random filter", "anothe
 """Kinds of placebo."""
 
 TA, ALL = "ta", "all"
+MEMORY = "memory"
 
 PARTS = {
     "sharing": ("sharing.inside_neighbours=0", "sharing.across_neighbours=0"),
-    "memory": ("memory.enabled=false",),
+    MEMORY: ("memory.enabled=false",),
     "evolution": ("evolution.replaced_ratio=0",),
 }
 """How each part of the society is switched off."""
@@ -134,6 +135,8 @@ def _left_out(moat: str, book: str) -> Comparison:
 
 
 def _part(part: str, book: str) -> Comparison:
+    """Memory is asked when ideas collide and nowhere else: whether it is worth anything shows in that book alone."""
+    book = COLLISION if part == MEMORY else book
     return _against(f"{part} on against off", part, PART, ALL, f"{ALL}-{part}", f"{ALL}-{part}~", RESEEDED, book)
 
 

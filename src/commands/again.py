@@ -24,7 +24,7 @@ from ..core.config import Settings
 from ..core.engine import Engine, Report
 from ..core.errors import MycelialError
 from ..core.history import HistoryFeed
-from ..core.inputs import Data, bars_digits, said_digits
+from ..core.inputs import Data, bars_digits, quoted_digits, said_digits
 from ..core.messages import AnyMessage
 from ..core.ports import Foreign
 from ..core.records import decision_fields
@@ -159,7 +159,8 @@ def _reports(engine: Engine, source: Source, job: Job) -> Iterator[tuple[Slice, 
 def _told(slice_: Slice, report: Report) -> dict[str, Any]:
     said = [(said_digits(one), f"{one.source} {one.subject} {one.id}") for one in slice_.observations]
     lines = [msgspec.Raw(encode(decision_fields(line))) for line in report.decisions]  # as every version can
-    return {"at": slice_.at, "lines": lines, "bars": bars_digits(slice_.bars), "said": said}
+    quoted = quoted_digits(slice_.spreads) if hasattr(slice_, "spreads") else None  # not every version knows quotes
+    return {"at": slice_.at, "lines": lines, "bars": bars_digits(slice_.bars), "said": said, "quoted": quoted}
 
 
 def main(job: str, out: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..agents.population import members
+from ..agents.population import members, society
 from ..backtesting import closes
 from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
@@ -26,6 +26,7 @@ from ..wiring import House, Plan, build
 from . import buses, common
 from .feeds import digested, recorded
 from .given import REPLAY, given_row
+from .heap import spared
 from .options import BacktestOptions
 from .outcome import conditions, new_run_id, result_of
 from .progress import Progress
@@ -55,8 +56,10 @@ def run(options: BacktestOptions) -> None:
             digest = SliceDigest(feed.pairs, feed.interval_ms)
             series = Series(settings.statistics.kept_intervals)
             started = timer.seconds()
-            _walk(house, feed, digest, (recorder.take, series.take), timer, quiet=options.json)
-            ledger.append([census_row(house.clock.now_ms(), run_id, members(house.world))], durable=True)
+            with spared():
+                _walk(house, feed, digest, (recorder.take, series.take), timer, quiet=options.json)
+            who = census_row(house.clock.now_ms(), run_id, members(house.world), society(house.world))
+            ledger.append([who], durable=True)
             ledger.close()
             wall = timer.seconds() - started
             result = result_of(house, recorder, run_id, "backtest", wall, digest.hexdigest(), series)

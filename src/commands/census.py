@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..agents.population import members
+from ..agents.population import members, society
 from ..connectors.memory_ledger import MemoryLedger
 from ..core.bus import LocalBus
 from ..core.clock import SimClock
@@ -44,9 +44,11 @@ def run(
     if found is None:
         found = _planned(common.settings(config, env, sets).settings, common.split(pairs))
     living = found.pop("members")
+    together = found.pop("society", {})
     found |= {f"by_{column}": _counted(living, column) for column in COLUMNS[1:]}
+    found |= {"toxic_since": together.get("toxic", {}), "learning": together.get("learning", {})}
     if lineage:
-        found["lineage"] = lineage_of(living)
+        found |= {"lineage": lineage_of(living), "exchanges": together.get("exchanges", [])}
     if json:
         common.out_json(found)
         return
@@ -62,9 +64,35 @@ def _show(found: dict[str, Any]) -> None:
         common.out(f"by {column:17} {counts or '-'}")
     if found["toxic"]:
         common.out(f"of the learners {found['toxic']} are poisoned on purpose (haven.toxic_ratio): an experiment")
+        for name, since in found["toxic_since"].items():
+            common.out(f"  {name} since {since}")
+    for line in judged(found["learning"]):
+        common.out(line)
     if "lineage" in found:
-        for line in tree(found["lineage"]):
+        for line in (*tree(found["lineage"]), *exchanged(found["exchanges"])):
             common.out(line)
+
+
+def judged(learning: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """What became of the patterns that learners put before the researchers, in two lines; none where there are none."""
+    made = learning.get("patterns", {})
+    asked = made.get("requested", 0)
+    if asked:
+        ends = {name: made.get(name, 0) for name in ("validated", "failed", "undecided")}
+        told = [f"{name} {count}" for name, count in ends.items()]
+        told.append(f"waiting for their windows {asked - sum(ends.values())}")
+        yield f"patterns requested {asked}: {', '.join(told)}"
+        why = ", ".join(f"{reason} {count}" for reason, count in learning.get("undecided", {}).items())
+        yield f"undecided because: {why or '-'}"
+
+
+def exchanged(exchanges: Sequence[Member]) -> Iterator[str]:
+    """Who took from whom in the newest round, the largest gains first; nothing where nobody did."""
+    for place, one in enumerate(exchanges):
+        if place == 0:
+            yield f"{'taker':44} {'giver':44} {'gain in nats':>12}  taken at {one['at']}"
+        gain = "-" if one["gain"] is None else f"{one['gain']:.5f}"
+        yield f"{one['taker']:44} {one['giver']:44} {gain:>12}"
 
 
 def _counted(living: Sequence[Member], column: str) -> dict[str, int]:
@@ -119,8 +147,9 @@ def _of_run(run: str | None, state: Path | None, pairs: str | None) -> dict[str,
         raise NotFound(f"{story.name}: no census at its end: the run was cut off, or is of an older version")
     classes = _counted(story.members, "class")
     census = {**classes, "total": sum(classes.values())}
-    found = {"of": f"the end of run {run}", "census": census, "pairs": list(story.pairs), "toxic": 0}
-    return {**found, "members": story.members}
+    toxic = len(story.society.get("toxic", {}))
+    found = {"of": f"the end of run {run}", "census": census, "pairs": list(story.pairs), "toxic": toxic}
+    return {**found, "members": story.members, "society": story.society}
 
 
 def _running(state: Path | None) -> dict[str, Any] | None:
@@ -128,8 +157,9 @@ def _running(state: Path | None) -> dict[str, Any] | None:
         answer = answer_of(state, "status")
     except NotRunning:
         return None
+    who = answer_of(state, "census")
     return {"of": "the running process", "census": answer["census"], "pairs": answer["pairs"],
-            "toxic": answer["haven"]["toxic"], "members": answer_of(state, "census")["members"]}  # fmt: skip
+            "toxic": answer["haven"]["toxic"], "members": who["members"], "society": who["society"]}  # fmt: skip
 
 
 def _planned(settings: Settings, pairs: list[str] | None) -> dict[str, Any]:
@@ -139,4 +169,4 @@ def _planned(settings: Settings, pairs: list[str] | None) -> dict[str, Any]:
     house = build(settings, plan, clock, LocalBus(clock, settings.bus), MemoryLedger(settings.ledger))
     return {"of": "a run with these settings", "census": house.model.census(), "pairs": list(chosen),
             "toxic": 0 if house.world.watch is None else house.world.watch.toxic_count(),
-            "members": members(house.world)}  # fmt: skip
+            "members": members(house.world), "society": society(house.world)}  # fmt: skip

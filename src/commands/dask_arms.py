@@ -16,7 +16,8 @@ from .research import need
 
 _CONNECT_SECONDS = 5
 _LOOK_SECONDS = 0.5
-_LOST = ("it is gone", "start it again and give the same command: what was walked is kept")
+_UNREAD = "Error during deserialization"  # as distributed says it of a scheduler that misses a module
+_LOST = ("it is gone", "start it again and give the same command with the same --out: what was walked is kept")
 
 
 def walk_on_cluster(
@@ -31,8 +32,8 @@ def walk_on_cluster(
     distributed, dask = need("distributed", "--dask"), need("dask", "--dask")
     found: dict[int, Walked] = {}
     with _quiet(dask), _client(distributed, address) as client:
-        count = len(client.scheduler_info(n_workers=-1)["workers"])
-        say(f"{len(arms)} runs on {count} workers of {address}")
+        count = _workers(client)
+        say(f"{len(arms)} runs on {count} {'worker' if count == 1 else 'workers'} of {address}")
         market = client.submit(pickle.loads, pickle.dumps(feed), pure=False)
         futures = {
             client.submit(walk_arm, arm, market, pure=False, retries=workers.ATTEMPTS - 1): number
@@ -47,12 +48,15 @@ def walk_on_cluster(
 def _ready(
     distributed: Any, client: Any, futures: dict[Any, int], arms: Sequence[Arm], address: str
 ) -> Iterator[tuple[int, Walked]]:
-    waiting = set(futures)
+    waiting, deserted = set(futures), False
     while waiting:
         _alive(client, address)
         try:
             ready, _ = distributed.wait(list(waiting), timeout=_LOOK_SECONDS, return_when="FIRST_COMPLETED")
         except TimeoutError:
+            before, deserted = deserted, _deserted(client)
+            if deserted and not before:
+                say(f"{address} has no worker any more, {len(waiting)} runs wait: start `dask worker {address}`")
             continue
         except (distributed.CancelledError, OSError):
             raise _gone(address) from None
@@ -69,10 +73,32 @@ def _result(distributed: Any, future: Any, arm: Arm, address: str) -> Walked:
     except distributed.scheduler.KilledWorker:
         raise MycelialError(f"run {arm.name!r} ended its worker each time; has it enough memory?") from None
     except ModuleNotFoundError as error:
-        raise MycelialError(f"--dask {address}: its workers miss {error.name}; start them in this checkout") from None
+        raise MycelialError(f"--dask {address}: its workers miss {error.name}; {_started(address)}") from None
+    except RuntimeError as error:
+        if _UNREAD not in str(error):
+            raise
+        raise MycelialError(f"--dask {address}: its scheduler does not know our code; {_started(address)}") from None
     except (distributed.CancelledError, OSError, TimeoutError):
         raise _gone(address) from None
     return walked
+
+
+def _started(address: str) -> str:
+    """How scheduler and workers are to be started: both read what is sent to them by our modules."""
+    return f"in this checkout start `PYTHONPATH=. dask scheduler` and `PYTHONPATH=. dask worker {address}`"
+
+
+def _workers(client: Any) -> int:
+    """How many there are, as the scheduler said last."""
+    return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def _deserted(client: Any) -> bool:
+    """Whether all workers went; of a scheduler that went as well, who asks next hears."""
+    try:
+        return _workers(client) == 0
+    except (OSError, TimeoutError):
+        return False
 
 
 def _alive(client: Any, address: str) -> None:
@@ -90,12 +116,12 @@ def _client(distributed: Any, address: str) -> Iterator[Any]:
         client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MycelialError(f"--dask {address}: no cluster answers there ({why}); start `dask scheduler`") from None
+        raise MycelialError(f"--dask {address}: no cluster answers there ({why}); {_started(address)}") from None
     try:
         try:
             client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
         except TimeoutError:
-            raise MycelialError(f"--dask {address}: the cluster has no worker; start `dask worker {address}`") from None
+            raise MycelialError(f"--dask {address}: the cluster has no worker; {_started(address)}") from None
         with client.as_current():
             yield client
     finally:

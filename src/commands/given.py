@@ -57,4 +57,4 @@ class Inputs:
     def __call__(self, report: Report) -> None:
         """One slice."""
         seen = report.snapshot
-        self._ledger.append([inputs.slice_row(report.at, seen.bars, seen.observations)], durable=False)
+        self._ledger.append([inputs.slice_row(report.at, seen.bars, seen.observations, seen.spreads)], durable=False)

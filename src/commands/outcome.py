@@ -62,7 +62,7 @@ def result_of(
         lifecycle=house.life.counts(),
         agreement=dict(house.world.figures.agreement),
         learning=house.world.figures.learning(),
-        haven=dict(house.world.figures.haven),
+        haven=house.world.figures.watched(),
         rivals_ideas={book: (house.tracker.said[book], house.tracker.believed[book]) for book in house.tracker.said},
         horizons={one.name: one.intervals for one in settings.learners.horizons},
         statistics=settings.statistics,

@@ -67,7 +67,7 @@ def _compared(options: ReplayOptions) -> dict[str, Any]:
     run = read_run(_ledger(options), common.settings(None, None, ()).settings.ledger)
     job = _job(run, options)
     with _walked(job, options.sha) as (against, told):
-        record = Record(run.given.pairs, run.lines, run.bars, run.said)
+        record = Record(run.given.pairs, run.lines, run.bars, run.said, run.quoted)
         found = compare(record, told)
     return _result(run, against, found)
 

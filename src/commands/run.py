@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
-from ..agents.population import members
+from ..agents.population import members, society
 from ..backtesting import result as results
 from ..backtesting.recorder import Recorder
 from ..backtesting.series import Series
@@ -41,6 +41,7 @@ from .at_exchange import on_exchange
 from .candles import Candles
 from .feeds import Source, digested, open_source, speed_of
 from .given import Inputs, given_row
+from .heap import spared
 from .monitoring import Monitor
 from .options import ProcessOptions
 from .outcome import conditions, new_run_id, result_of
@@ -159,9 +160,10 @@ class _Session:
         self._monitor.follow(runner, switch, speed, self._remembered.trades)
         digest = SliceDigest(self._source.pairs, self._source.interval_ms)
         started = timer.seconds()
-        with _signals(runner, switch):
+        with _signals(runner, switch), spared():
             runner.run(digested(slices, digest))
-        self._ledger.append([census_row(house.clock.now_ms(), self._run_id, members(house.world))], durable=True)
+        who = census_row(house.clock.now_ms(), self._run_id, members(house.world), society(house.world))
+        self._ledger.append([who], durable=True)
         result = result_of(house, recorder, self._run_id, mode, timer.seconds() - started, digest.hexdigest(), series)
         self._report(recorder, result)
         return result

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ..agents.population import members
+from ..agents.population import members, society
 from ..backtesting import findings
 from ..backtesting.discovery import discover
 from ..backtesting.series import Series
@@ -60,9 +60,9 @@ class Board:
             self._census, self._population = self._house.model.census(), population
 
     def population(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Everybody who lives now, learners with their lineage; the question has no fields."""
+        """Everybody who lives now, learners with their lineage, and how they live together; it has no fields."""
         at = None if self._latest is None else records.stamp(self._latest.at)
-        return {"at": at, "members": members(self._house.world)}
+        return {"at": at, "members": members(self._house.world), "society": society(self._house.world)}
 
     def reconciled(self, fields: dict[str, Any]) -> dict[str, Any]:
         """What came of the reconciliation with this `id`: `done`, and the mismatches `found`."""
@@ -136,7 +136,7 @@ class Board:
             "exchange": self.exchange(),
             "limits": self._limits(),
             "standing": self._standing(),
-            "haven": dict(house.world.figures.haven),
+            "haven": house.world.figures.watched(),
             "marked_at": {pair: records.stamp(at) for pair, at in dict(house.desk.marked_at).items()},
             "counts": dict(house.engine.counts),
             "refusals": dict(house.engine.refusals),

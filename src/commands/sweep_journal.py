@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,16 +16,20 @@ from ..backtesting.evidence.sharpe_tests import measured
 from ..core import canonical
 from ..core.errors import DataError, UsageError
 from ..core.metrics import max_drawdown, sharpe, trade_stats
+from ..core.types import FloatArray, Trade
 from .arms import BUY_AND_HOLD, Arm, Walked, book_curve
 
 TRIALS = "trials.jsonl"
+MODEL, KERNEL = "model", "kernel"
+"""Who walked a trial: the whole swarm in its engine, or the technical analysts in a compiled loop."""
 
 
 class Trial(msgspec.Struct, frozen=True):
     """One walk of a sweep, without anything that depends on where and when it was walked.
 
     `set` by setting; `books` the figures of each book, None where one is not defined; in `daily` the Sharpe ratio of a
-    day with its moments, for the tests of luck.
+    day with its moments, for the tests of luck. `engine`: MODEL or KERNEL; the kernel, which writes neither orders nor
+    decisions, has no hashes of them.
     """
 
     key: str
@@ -32,14 +38,15 @@ class Trial(msgspec.Struct, frozen=True):
     code_sha256: str
     seed: int
     set: dict[str, str]
-    orders_sha256: str
-    decisions_sha256: str
+    orders_sha256: str | None
+    decisions_sha256: str | None
     books: dict[str, dict[str, Any]]
+    engine: str = MODEL
 
 
-def key_of(config_sha256: str, data_sha256: str, seed: int) -> str:
+def key_of(config_sha256: str, data_sha256: str, seed: int, engine: str = MODEL) -> str:
     """What makes a trial the same as another."""
-    return canonical.digest([config_sha256, data_sha256, seed])
+    return canonical.digest([config_sha256, data_sha256, seed, *([] if engine == MODEL else [engine])])
 
 
 def trial_of(walked: Walked, arm: Arm, code_sha256: str, point: dict[str, str]) -> Trial:
@@ -54,23 +61,33 @@ def trial_of(walked: Walked, arm: Arm, code_sha256: str, point: dict[str, str]) 
         set=point,
         orders_sha256=walked.orders_sha256,
         decisions_sha256=walked.decisions_sha256,
-        books={book: _figures(book, walked, arm) for book in walked.returns if book != BUY_AND_HOLD},
+        books={
+            book: figures_of(walked.trades[book], walked.returns[book], arm.settings.account.start_quote)
+            for book in walked.returns
+            if book != BUY_AND_HOLD
+        },
     )
 
 
-def _figures(book: str, walked: Walked, arm: Arm) -> dict[str, Any]:
-    stats, returns = trade_stats(walked.trades[book], arm.settings.account.start_quote), walked.returns[book]
-    daily = measured(returns)
+def figures_of(trades: Sequence[Trade], returns: FloatArray, start: Decimal) -> dict[str, Any]:
+    """The figures of a book: its closed trades, its daily returns (days,), what it began with."""
+    stats = trade_stats(trades, start)
     return {
         "trades": stats.trades,
         "win_ratio": stats.win_ratio,
         "profit": stats.profit_ratio,
-        "drawdown": max_drawdown(book_curve(walked.trades[book], arm.settings.account.start_quote)).ratio,
+        "drawdown": max_drawdown(book_curve(trades, start)).ratio,
         "factor": stats.profit_factor,
         "sharpe": sharpe(returns),
         "fees": float(stats.fees),
-        "daily": None if daily is None else msgspec.to_builtins(daily),
+        "daily": daily_of(returns),
     }
+
+
+def daily_of(returns: FloatArray) -> dict[str, Any] | None:
+    """The Sharpe ratio of a day with its moments, in plain types."""
+    daily = measured(returns)
+    return None if daily is None else msgspec.to_builtins(daily)
 
 
 class Journal:
@@ -114,12 +131,12 @@ class Journal:
                 f"{self.path}:{number}: not a trial ({error}); take the line out, or the file away"
             ) from None
 
-    def add(self, trial: Trial) -> None:
-        """Keep a trial; it is on disk when this returns."""
-        self._file.write(canonical.encode(msgspec.to_builtins(trial)) + b"\n")
+    def add(self, *trials: Trial) -> None:
+        """Keep trials; they are on disk when this returns."""
+        self._file.write(b"".join(canonical.encode(msgspec.to_builtins(trial)) + b"\n" for trial in trials))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.known[trial.key] = trial
+        self.known.update((trial.key, trial) for trial in trials)
 
     def __enter__(self) -> Journal:
         return self

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import product
+from typing import Any, get_args, get_origin
 
 import msgspec
+from pydantic import BaseModel
 
 from ..connectors.config_files import NOT_HASHED, declared
 from ..core.errors import UsageError
 
 MOST_VALUES = 10_000
 """Of one setting, and of all together: more is a typing error and not a wish."""
+
+
+_ELEMENT = re.compile(r"[\w.]+\[\d+\](\[\d+\]|\.\w+)*")
+_STEP = re.compile(r"\[(\d+)\]|\.(\w+)")
 
 
 class Axis(msgspec.Struct, frozen=True):
@@ -64,9 +71,39 @@ def points(found: Sequence[Axis]) -> list[Point]:
     ]
 
 
-def sets_of(point: Point) -> tuple[str, ...]:
-    """The point as `--set` takes it."""
+def words_of(point: Point) -> tuple[str, ...]:
+    """The point as `--grid` took it; `TrialSettings.sets_of` makes words for `--set` of it."""
     return tuple(f"{leaf}={value}" for leaf, value in point)
+
+
+def steps_of(leaf: str) -> tuple[str, tuple[str | int, ...]]:
+    """A setting, and the way to an element inside it where it is a list.
+
+    >>> steps_of("analysts.teams[0].rsi"), steps_of("costs.fee_ratio")
+    (('analysts.teams', (0, 'rsi')), ('costs.fee_ratio', ()))
+    """
+    if _ELEMENT.fullmatch(leaf) is None:
+        return leaf, ()
+    name, bracket, inside = leaf.partition("[")
+    return name, tuple(int(place) if place else field for place, field in _STEP.findall(bracket + inside))
+
+
+def kind_of(leaf: str) -> Any:
+    """The declared type of a setting or of an element inside one; None where there is no such."""
+    name, steps = steps_of(leaf)
+    kind = declared().get(name)
+    for step in steps:
+        kind = _inside(kind, step)
+    return kind
+
+
+def _inside(kind: Any, step: str | int) -> Any:
+    if isinstance(step, str):
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+        return fields[step].annotation if step in fields else None
+    kinds = get_args(kind) if get_origin(kind) is tuple else ()
+    found = kinds[0] if Ellipsis in kinds else kinds[step] if step < len(kinds) else None
+    return get_args(found)[0] if hasattr(found, "__metadata__") else found
 
 
 def _axis(given: str) -> Axis:
@@ -80,7 +117,7 @@ def _axis(given: str) -> Axis:
         low, high = ends
         if low >= high:
             raise UsageError(f"--grid {leaf}={text}: the range is empty, {low} is not below {high}")
-        return Axis(leaf, (), (low, high), declared()[leaf] is int)
+        return Axis(leaf, (), (low, high), kind_of(leaf) is int)
     values = [value for part in parts for value in _values(leaf, part)]
     _refuse_same(leaf, values)
     if len(values) < 2:
@@ -93,14 +130,15 @@ def _refuse_unknown(leaf: str) -> None:
         raise UsageError(f"--grid {leaf}: the market is the same for all trials; change it with --set")
     if leaf in NOT_HASHED:
         raise UsageError(f"--grid {leaf}: changes nothing that is decided")
-    if leaf in declared():
+    if kind_of(leaf) is not None:
         return
     inside = [other for other in declared() if other.startswith(f"{leaf}.")]
     if inside:
         raise UsageError(f"--grid {leaf}: names a section, name one of its settings: {', '.join(inside)}")
-    around = [other for other in declared() if leaf.startswith(f"{other}.")]
+    around = [other for other in declared() if leaf.startswith((f"{other}.", f"{other}["))]
     if around:
-        raise UsageError(f"--grid {leaf}: {around[0]} is one setting, give it whole, in brackets")
+        inside_of = f"or what is in it and there, counted from 0, as {around[0]}[0]"
+        raise UsageError(f"--grid {leaf}: {around[0]} is one setting, give it whole, {inside_of}")
     close = difflib.get_close_matches(leaf[:80], list(declared()), n=1)
     raise UsageError(f"--grid {leaf}: unknown setting" + (f', did you mean "{close[0]}"?' if close else ""))
 

@@ -96,6 +96,8 @@ def _data_lines(data: dict[str, Any] | None) -> Iterator[str]:
     for name, moat in data.get("moats", {}).items():
         age = "no age" if moat.get("age_ms") is None else f"{moat['age_ms'] / 3_600_000:.1f} h old"
         yield f"  {name:12} {moat['status']:8} {age}, value {moat['value']:g}, quality {moat['quality']:.3f}"
+        if known := moat.get("figures"):
+            yield f"  {'':12} {', '.join(f'{figure} {value:g}' for figure, value in known.items())}"
 
 
 def _gate_line(one: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from ..core import inputs
 from ..core.config import LedgerSettings
 from ..core.errors import InvariantError, LedgerError, UsageError
-from ..core.inputs import DIGITS, Given, Seen
+from ..core.inputs import DIGITS, Given, SeenQuotes
 from ..core.messages import AnyMessage
 from ..core.ports import Foreign
 from ..core.types import Command
@@ -32,8 +32,8 @@ class RecordedRun(msgspec.Struct, frozen=True):
     """What a run was told, what it saw and what it decided, by slice (UTC ms).
 
     `lines` as they stand in the record, `bars` the fingerprints of all pairs in their order, `said` those of the
-    observations. `conditions`: under how many different ones it was made; `given` are the newest. `withheld`: orders
-    that the kill switch kept back, and why. `until`: the last slice that is durable.
+    observations, `quoted` that of all quoted spreads. `conditions`: under how many different ones it was made; `given`
+    are the newest. `withheld`: orders that the kill switch kept back, and why. `until`: the last slice that is durable.
     """
 
     path: Path
@@ -47,6 +47,7 @@ class RecordedRun(msgspec.Struct, frozen=True):
     down: frozenset[int]
     withheld: dict[str, str]
     until: int
+    quoted: dict[int, str] = {}
 
 
 class _Lines(msgspec.Struct, frozen=True):
@@ -80,7 +81,7 @@ def _run(path: Path, rows: dict[str, list[StoredRow]], until: int) -> RecordedRu
     lines: dict[int, list[bytes]] = {}
     for row in rows["decisions"]:
         lines.setdefault(row.at, []).extend(bytes(line) for line in _decoded(path, row, _Lines).lines)
-    bars, said = _seen(path, rows[inputs.INPUT])
+    bars, said, quoted = _seen(path, rows[inputs.INPUT])
     return RecordedRun(
         path=path,
         given=_decoded(path, rows[inputs.GIVEN][-1], Given),
@@ -93,6 +94,7 @@ def _run(path: Path, rows: dict[str, list[StoredRow]], until: int) -> RecordedRu
         down=frozenset(row.at for row in rows["decisions"] if BUS_DOWN in row.body),
         withheld=withheld_of(rows["order"], rows["decisions"]),
         until=until,
+        quoted=quoted,
     )
 
 
@@ -106,15 +108,17 @@ def withheld_of(orders: Iterable[StoredRow], decisions: Iterable[StoredRow]) -> 
     return kept
 
 
-def _seen(path: Path, rows: list[StoredRow]) -> tuple[dict[int, str], dict[int, list[str]]]:
+def _seen(path: Path, rows: list[StoredRow]) -> tuple[dict[int, str], dict[int, list[str]], dict[int, str]]:
     bars: dict[int, str] = {}
+    quoted: dict[int, str] = {}
     said: dict[int, list[str]] = {}
     for row in rows:
-        seen = _decoded(path, row, Seen)
+        seen = _decoded(path, row, SeenQuotes)
+        quoted |= {int(at): mark for at, mark in seen.quoted.items()}
         bars |= dict(zip(seen.at, seen.bars, strict=True))
         for at, marks in seen.said.items():
             said[int(at)] = [marks[place : place + DIGITS] for place in range(0, len(marks), DIGITS)]
-    return bars, said
+    return bars, said, quoted
 
 
 def foreign_of(body: bytes) -> Foreign:

@@ -12,7 +12,7 @@ from ..core import records
 from ..core.config import LedgerSettings
 from ..core.errors import LedgerError
 from ..core.ports import Row
-from ..core.types import BarBlock, Observation, Pair, Slice
+from ..core.types import BarBlock, FloatArray, Observation, Pair, Slice
 from .sqlite_ledger import LedgerReader, StoredRow
 
 SLICE = "slice"
@@ -20,12 +20,14 @@ SLICE = "slice"
 
 
 class _Kept(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One slice. `bars`: place of the pair, open, high, low, close, volume, of the pairs that have one."""
+    """One slice. `bars`: place of the pair, open, high, low, close, volume, of the pairs that have one; `spreads`:
+    place and quoted spread likewise."""
 
     at: int
     opened: int | None = None
     bars: list[tuple[int, float, float, float, float, float]] = []
     observations: list[Observation] = []
+    spreads: list[tuple[int, float]] = []
 
 
 def slice_row(slice_: Slice) -> Row:
@@ -33,7 +35,14 @@ def slice_row(slice_: Slice) -> Row:
     block = slice_.bars
     bars = [] if block is None else [_figures(block, place) for place in np.flatnonzero(block.present).tolist()]
     opened = None if block is None else block.opened
-    return records.row(slice_.at, SLICE, str(slice_.at), _Kept(slice_.at, opened, bars, list(slice_.observations)))
+    kept = _Kept(slice_.at, opened, bars, list(slice_.observations), _quoted(slice_.spreads))
+    return records.row(slice_.at, SLICE, str(slice_.at), kept)
+
+
+def _quoted(spreads: FloatArray | None) -> list[tuple[int, float]]:
+    if spreads is None:
+        return []
+    return [(place, float(spreads[place])) for place in np.flatnonzero(np.isfinite(spreads)).tolist()]
 
 
 def _figures(block: BarBlock, place: int) -> tuple[int, float, float, float, float, float]:
@@ -55,7 +64,17 @@ def _slice(path: Path, row: StoredRow, pairs: tuple[Pair, ...]) -> Slice:
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise LedgerError(f"{path}: row {row.seq} ({row.kind}) cannot be read: {error}; see `verify`") from error
     block = None if kept.opened is None else _block(pairs, kept.opened, kept)
-    return Slice(kept.at, block, tuple(kept.observations))
+    return Slice(kept.at, block, tuple(kept.observations), spreads=_spreads(len(pairs), kept.spreads))
+
+
+def _spreads(pairs: int, quoted: Sequence[tuple[int, float]]) -> FloatArray | None:
+    if not quoted:
+        return None
+    spreads = np.full(pairs, np.nan)
+    for place, spread in quoted:
+        spreads[place] = spread
+    spreads.flags.writeable = False
+    return spreads
 
 
 def _block(pairs: tuple[Pair, ...], opened: int, kept: _Kept) -> BarBlock:

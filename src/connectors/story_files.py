@@ -48,6 +48,7 @@ class _Change(msgspec.Struct, frozen=True):
 
 class _Members(msgspec.Struct, frozen=True):
     members: list[list[Any]]
+    society: dict[str, Any] = {}
 
 
 def read_story(path: Path, settings: LedgerSettings) -> Story:
@@ -82,6 +83,7 @@ def _story(path: Path, rows: dict[str, list[StoredRow]], last: int) -> Story:
     silences = [_decoded(path, row, Silence) for row in rows[traces.SILENCE]]
     reviews = [(row.seq, _decoded(path, row, Reviewed)) for row in rows[traces.REVIEW]]
     lines = [line for row in rows["decisions"] for line in _decoded(path, row, _Lines).lines]
+    census = _census(path, rows[traces.CENSUS])
     return Story(
         name=str(path),
         lines=lines,
@@ -93,7 +95,8 @@ def _story(path: Path, rows: dict[str, list[StoredRow]], last: int) -> Story:
         fills=[_decoded(path, row, Fill) for row in rows["fill"]],
         trades=[trade for trade in trades if trade.stream is Stream.SYNTHESIZED],
         silences=silences,
-        members=_members(path, rows[traces.CENSUS]),
+        members=_members(census),
+        society=census.society,
         first=min((row.at for row in (*rows[traces.SILENCE][:1], *rows["decisions"][:1])), default=0),
         last=last,
     )
@@ -115,12 +118,13 @@ def _coordinated(path: Path, rows: list[StoredRow], orders: dict[str, Order], st
                 states.append(State(str(order.id), str(order.pair), moved.after, moved.at))
 
 
-def _members(path: Path, rows: list[StoredRow]) -> list[dict[str, Any]]:
-    """Who lived at the end of the newest life of the run."""
-    if not rows:
-        return []
-    newest = _decoded(path, rows[-1], _Members).members
-    return [dict(zip(traces.MEMBER, member, strict=True)) for member in newest]
+def _census(path: Path, rows: list[StoredRow]) -> _Members:
+    """Of the end of the newest life of the run."""
+    return _decoded(path, rows[-1], _Members) if rows else _Members([])
+
+
+def _members(census: _Members) -> list[dict[str, Any]]:
+    return [dict(zip(traces.MEMBER, member, strict=True)) for member in census.members]
 
 
 def _decoded[T](path: Path, row: StoredRow, kind: type[T]) -> T:

@@ -179,6 +179,7 @@ class MoatBoardSettings(Section):
     change_days: Count
     freight: str
     filings_days: Count
+    documents_days: Count
     basket_days: Count
     miners: Annotated[tuple[str, ...], Field(min_length=1)]
     region: str

@@ -36,6 +36,12 @@ class Seen(msgspec.Struct, frozen=True):
     said: dict[str, str] = {}
 
 
+class SeenQuotes(Seen, frozen=True):
+    """The same of slices with quotes: `quoted` has the fingerprint of all spreads by the time of their slice."""
+
+    quoted: dict[str, str] = {}
+
+
 def fingerprints(columns: Columns, present: BoolArray) -> npt.NDArray[np.uint32]:
     """Open, high, low, close and volume of each bar as one number, shape of `present`; 0 where there is no bar."""
     mixed = np.zeros(present.shape, np.uint64)
@@ -63,10 +69,18 @@ def said_digits(seen: Observation) -> str:
     return f"{zlib.crc32(encode(seen)):08x}"
 
 
-def slice_row(at: int, bars: BarBlock | None, observations: Sequence[Observation]) -> Row:
+def quoted_digits(spreads: FloatArray | None) -> str:
+    """The fingerprint of the spreads of one slice; empty without any."""
+    return "" if spreads is None else f"{zlib.crc32(spreads.tobytes()):08x}"
+
+
+def slice_row(
+    at: int, bars: BarBlock | None, observations: Sequence[Observation], spreads: FloatArray | None = None
+) -> Row:
     """What one slice brought."""
     said = {str(at): "".join(map(said_digits, observations))} if observations else {}
-    body = Seen([] if bars is None else [at], [] if bars is None else [bars_digits(bars)], said)
+    seen = [] if bars is None else [at], [] if bars is None else [bars_digits(bars)], said
+    body = Seen(*seen) if spreads is None else SeenQuotes(*seen, {str(at): quoted_digits(spreads)})
     return records.row(at, INPUT, str(at), body)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .config import Settings
-from .errors import InvariantError
+from .errors import DataError, InvariantError
 from .features import MARKET_FEATURES
 from .indicators import IndicatorSource, StreamSource, joined, unknown
 from .moats import MOAT_FEATURES, MoatBoard
-from .types import NEVER, BarBlock, BoolArray, IntArray, Pair, Slice, Snapshot
+from .types import NEVER, BarBlock, BoolArray, FloatArray, IntArray, Pair, Slice, Snapshot
 
 FEATURE_TABLE = (*MARKET_FEATURES, *MOAT_FEATURES)
 """Those of the bars, then one column for each moat."""
@@ -83,6 +83,7 @@ class Market:
             slice_.observations,
             moats,
             self._seen_at,
+            None if slice_.spreads is None else self._believed(slice_.spreads),
         )
 
     def state(self) -> dict[str, Any]:
@@ -95,6 +96,13 @@ class Market:
         self._board.restore(state["moats"])
         self._seen_at = _at(NEVER, self._nothing_fresh, state["seen_at"])
         self._features = joined(self._row.features, self._board.view.values)
+
+    def _believed(self, spreads: FloatArray) -> FloatArray:
+        """Quoted spreads, read-only; DataError for what cannot be one."""
+        known = spreads[~np.isnan(spreads)]
+        if spreads.shape != (len(self.pairs),) or not (np.isfinite(known) & (known > 0.0)).all():
+            raise DataError(f"quoted spreads {spreads.tolist()}: each pair has one above 0, or NaN where nobody quotes")
+        return _read_only(spreads)
 
     def _all_at(self, at: int) -> IntArray:
         """All pairs were seen now, read-only."""
@@ -112,7 +120,7 @@ def _at(now: int, fresh: BoolArray, before: IntArray) -> IntArray:
     return seen
 
 
-def _read_only(array: BoolArray) -> BoolArray:
+def _read_only[Array: (BoolArray, FloatArray)](array: Array) -> Array:
     """The array itself where nobody may write it, else a copy that nobody may."""
     if not array.flags.writeable:
         return array

@@ -45,7 +45,10 @@ class MoatData(Message, frozen=True, tag="moat_data", kw_only=True):
     """A source outside the market said something, or stands differently now.
 
     `subject` is the language, region or sector; `features` what the values were made of, by name: those that end in
-    `.z` are distances from the mean in standard deviations, weighted by age. `age_ms` of what was known last.
+    `.z` are distances from the mean in standard deviations, weighted by age. Besides, what is known and no part of a
+    value: `documents` of agencies; for each ASSET `ASSET.repositories`, `.commits_24h`, `.contributors`,
+    `.open_issues`, `.dependency_entropy` and `.novelty`, as far as its repositories told. `age_ms` of what was known
+    last.
     """
 
     moat: str
@@ -68,7 +71,10 @@ class BaselineIdea(Message, frozen=True, tag="baseline_idea", kw_only=True):
 class MycelialIdea(Message, frozen=True, tag="mycelial_idea", kw_only=True):
     """What the learners of a pair expect. `edge` is a log return before costs, signed like the side.
 
-    `interestingness` in [0, 100]: the mean of its learners', as of the last time it was looked at.
+    `interestingness` in [0, 100]: the mean of its learners', as of the last time it was looked at. What their simulated
+    books did so far, both sides' costs paid: `simulated_pnl` of the last trades of each and `total_pnl` of all are sums
+    of profit ratios, mean over the learners; `trade_count` of all together, `win_rate` among these, 0 without any.
+    `agent_generation`: the highest; `product_focus`: the moat most of them belong to; `strategy_type`: the horizon's.
     """
 
     pair: Pair
@@ -80,6 +86,13 @@ class MycelialIdea(Message, frozen=True, tag="mycelial_idea", kw_only=True):
     learners: tuple[str, ...]
     team: str = ""
     interestingness: float = 0.0
+    simulated_pnl: float = 0.0
+    total_pnl: float = 0.0
+    win_rate: float = 0.0
+    trade_count: int = 0
+    agent_generation: int = 0
+    product_focus: str = ""
+    strategy_type: str = ""
 
 
 class SynthesizedTrade(Message, frozen=True, tag="synthesized_trade", kw_only=True):
@@ -397,7 +410,9 @@ def finiteness(struct: type[Message]) -> Callable[[Any], bool]:
 _OFTEN: dict[type[Message], Callable[[Any], bool]] = {
     MarketData: lambda one: math.isfinite(one.close + one.high + one.low + sum(one.features.values())),
     BaselineIdea: lambda one: math.isfinite(one.price + sum([vote.confidence for vote in one.votes])),
-    MycelialIdea: lambda one: math.isfinite(one.price + one.score + one.edge + one.interestingness),
+    MycelialIdea: lambda one: math.isfinite(
+        one.price + one.score + one.edge + one.interestingness + one.simulated_pnl + one.total_pnl + one.win_rate
+    ),
 }
 """The tests of nearly all messages, written out because they cost less so; a test compares them with `_sums`."""
 

@@ -21,10 +21,11 @@ SUMS = 4
 
 class Cells(NamedTuple):
     """What values are made of, (cells,): whether its history is long enough, moat, known at, z, weight of its age,
-    part of the value, how it stands."""
+    part of the value, how it stands; 1 in `valued` where it is a part of its moat's value, 0 where it is only known."""
 
     ripe: IntArray
     moat: IntArray
+    valued: IntArray
     known_at: IntArray
     z: FloatArray
     weight: FloatArray
@@ -98,28 +99,33 @@ def judge(
 
 @compiled
 def gather(
-    moat: IntArray, known_at: IntArray, weight: FloatArray, part: FloatArray, state: IntArray, cell_of: IntArray,
-    failed_at: IntArray, enabled: IntArray, quality: FloatArray, total: IntArray, rules: FloatArray,
-    values: FloatArray, states: IntArray,
+    moat: IntArray, valued: IntArray, known_at: IntArray, weight: FloatArray, part: FloatArray, state: IntArray,
+    cell_of: IntArray, failed_at: IntArray, enabled: IntArray, quality: FloatArray, total: IntArray,
+    rules: FloatArray, values: FloatArray, states: IntArray,
 ) -> None:  # fmt: skip
     """Cells into moats: column 0 pair by pair (`cell_of`), the others the mean of their usable cells.
 
-    `values` and `states` are (pairs, moats), the arrays from `failed_at` to `total` (moats,).
+    `values` and `states` are (pairs, moats), the arrays from `failed_at` to `total` (moats,). What is only known
+    changes neither value nor quality; where the value says nothing, the moat stands as that does.
     """
     for column in range(total.shape[0]):
-        sum_, weights, used, parts, best, newest = 0.0, 0.0, 0, 0, NO_DATA, NEVER
+        sum_, weights, used, parts, best, newest, beside = 0.0, 0.0, 0, 0, NO_DATA, NEVER, NO_DATA
         for cell in range(moat.shape[0]):
             if moat[cell] == column and enabled[column] == 1 and (column > 0 or known_at[cell] != NEVER):
+                newest = max(newest, known_at[cell])
+                if valued[cell] == 0:
+                    beside = max(beside, state[cell])
+                    continue
                 parts += 1
                 best = max(best, state[cell])
-                newest = max(newest, known_at[cell])
                 if state[cell] >= NEUTRAL:
                     sum_, weights, used = sum_ + part[cell], weights + weight[cell], used + 1
         mean = sum_ / used if used > 0 else 0.0
         quality[column] = weights / parts if parts > 0 else 0.0
         if column > 0 and used > 0:
             best = OK if abs(mean) >= rules[2] else NEUTRAL
-        total[column] = ERROR if failed_at[column] > newest else best
+        whole = best if best >= NEUTRAL else max(best, beside)
+        total[column] = ERROR if failed_at[column] > newest else whole
         for pair in range(values.shape[0]):
             if column > 0:
                 values[pair, column], states[pair, column] = mean, best
@@ -131,14 +137,16 @@ def gather(
 
 @compiled
 def weigh(
-    sums: IntArray, numbers: IntArray, ripe_hours: int, ripe: IntArray, moat: IntArray, known_at: IntArray,
-    z: FloatArray, weight: FloatArray, part: FloatArray, state: IntArray, as_of: IntArray, half_life: FloatArray,
-    rules: FloatArray, cell_of: IntArray, failed_at: IntArray, enabled: IntArray, quality: FloatArray,
-    total: IntArray, values: FloatArray, states: IntArray,
+    sums: IntArray, numbers: IntArray, ripe_hours: int, ripe: IntArray, moat: IntArray, valued: IntArray,
+    known_at: IntArray, z: FloatArray, weight: FloatArray, part: FloatArray, state: IntArray, as_of: IntArray,
+    half_life: FloatArray, rules: FloatArray, cell_of: IntArray, failed_at: IntArray, enabled: IntArray,
+    quality: FloatArray, total: IntArray, values: FloatArray, states: IntArray,
 ) -> None:  # fmt: skip
     """`judge`, then `gather`, in one call from outside."""
     judge(sums, numbers, ripe_hours, ripe, moat, known_at, z, weight, part, state, as_of, half_life, rules)
-    gather(moat, known_at, weight, part, state, cell_of, failed_at, enabled, quality, total, rules, values, states)
+    gather(
+        moat, valued, known_at, weight, part, state, cell_of, failed_at, enabled, quality, total, rules, values, states
+    )  # fmt: skip
 
 
 @compiled

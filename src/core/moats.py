@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .config import MoatBoardSettings, Moats, MoatStrength
+from .config import MoatBoardSettings, Moats
 from .features import Feature
-from .moat_kernels import ALWAYS, COUNT, NEUTRAL, NEVER, SUMS, Cells, fill, remember, sample, weigh
+from .moat_code import Repositories
+from .moat_kernels import ALWAYS, COUNT, NEVER, SUMS, Cells, fill, remember, sample, weigh
 from .moat_series import Basket, Counted, Schedule
-from .moat_strength import STRONG, grade, strength, verdict
 from .timeframes import DAY_MS, HOUR_MS
-from .types import STATUSES, FloatArray, IntArray, MoatParts, MoatStanding, MoatView, Observation, Pair, Status
+from .types import STATUSES, FloatArray, IntArray, MoatParts, MoatView, Observation, Pair, Status
 
 MOATS = ("code", "government", "logistics", "corporate")
 CODE, GOVERNMENT, LOGISTICS, CORPORATE = range(len(MOATS))
@@ -36,6 +36,7 @@ What was known before stands meanwhile, with its age.
 
 COMMITS, REPOSITORIES, CALENDAR = "commits", "github_repositories", "calendar"
 NETWORK, EQUITIES, FILINGS = "btc_network_daily", "equities_daily", "sec_filings"
+DOCUMENTS = "federal_register"
 """Names of sources, of recorded observations and of live ones alike."""
 
 SPEAKING = frozenset({Status.OK, Status.NEUTRAL})
@@ -49,8 +50,9 @@ NETWORK_VALUES = {"hash_rate": "hashrate_th_s", "difficulty": "difficulty"}
 class MoatBoard:
     """Four moats over the pairs of a run. `simulation`: invented observations count; else they weigh nothing.
 
-    Cells: one for each asset, then the events, the filings and the baskets. All but the baskets are sampled on every
-    hour of the window; baskets have a value a day.
+    Cells: one for each asset, then the events, the filings, the agencies' documents and the baskets. All but the
+    baskets are sampled on every hour of the window; baskets have a value a day. Documents, and what repositories say
+    besides their commits, are known and shown, and no part of any value.
     """
 
     def __init__(self, pairs: tuple[Pair, ...], settings: Moats, simulation: bool = False) -> None:
@@ -59,11 +61,13 @@ class MoatBoard:
         bases = [pair.partition("/")[0] for pair in pairs]
         self._assets = {asset: cell for cell, asset in enumerate(dict.fromkeys(bases))}
         self._events, self._filed = len(self._assets), len(self._assets) + 1
-        self._first_basket = self._filed + 1
+        self._documents = self._filed + 1
+        self._first_basket = self._documents + 1
         self._window_ms = board.window_days * DAY_MS
         commits_ms = board.commits_hours * HOUR_MS
         self._counted = {cell: Counted(commits_ms, self._window_ms) for cell in self._assets.values()}
         self._counted[self._filed] = Counted(board.filings_days * DAY_MS, self._window_ms)
+        self._counted[self._documents] = Counted(board.documents_days * DAY_MS, self._window_ms)
         self._schedule = Schedule(board.event_hours * HOUR_MS)
         days = dict.fromkeys(BASKETS, board.change_days) | {"miners": board.basket_days}
         self._baskets = {name: Basket(days[name], board.window_days) for name in BASKETS}
@@ -72,7 +76,8 @@ class MoatBoard:
         self._rules = np.array([board.stale_half_lives, board.clip, board.neutral_z])
         self._half_life = np.array([1000.0 * getattr(settings.pace, moat).half_life_seconds for moat in MOATS])
         self._ripe_hours = board.min_history_days * DAY_MS // HOUR_MS
-        self._names = (*self._assets, "event_hours", "filings", *(f"{name}_change" for name in BASKETS))
+        self._repositories = Repositories(settings.github, round(board.stale_half_lives * self._half_life[CODE]))
+        self._names = (*self._assets, "event_hours", "filings", "documents", *(f"{name}_change" for name in BASKETS))
         self._clear()
 
     def _clear(self) -> None:
@@ -83,16 +88,20 @@ class MoatBoard:
         self._sums = np.zeros((hourly, SUMS), np.int64)
         self._sums[:, COUNT] = -1
         self._numbers = np.zeros(hourly, np.int64)
-        moat = [CODE] * len(self._assets) + [GOVERNMENT, CORPORATE, LOGISTICS, LOGISTICS, LOGISTICS, CORPORATE]
+        moat = [CODE] * len(self._assets) + [GOVERNMENT, CORPORATE, GOVERNMENT, *[LOGISTICS] * 3, CORPORATE]
+        valued = np.ones(cells, np.int64)
+        valued[self._documents] = 0
         whole, zeros = np.zeros(cells, np.int64), np.zeros(cells)
         never = np.full(cells, NEVER, np.int64)
-        self._cells = Cells(whole, np.array(moat, np.int64), never, zeros, zeros.copy(), zeros.copy(), whole.copy())
-        self._figures = np.full(cells, np.nan)
+        moats_ = np.array(moat, np.int64)
+        self._cells = Cells(whole, moats_, valued, never, zeros, zeros.copy(), zeros.copy(), whole.copy())
+        self._figures, self._history_hours = np.full(cells, np.nan), np.zeros(cells)
         self._as_of, self._known, self._failed = (np.full(moats, NEVER, np.int64) for _ in range(3))
         self._quality, self._total = np.zeros(moats), np.zeros(moats, np.int64)
         self._recent = np.zeros((moats, self._board.strength.readings))
         self._readings = np.zeros(moats, np.int64)
-        self._mark = NEVER
+        self._mark = self._documented = NEVER
+        self._repositories.clear()
         self._anew: set[int] = set()
         self._news: list[int | None] = [None] * moats
         self._classes: list[Status | None] = [None] * moats
@@ -141,9 +150,13 @@ class MoatBoard:
             self._failed[moat] = seen.known_at if seen.values[FAILED] else NEVER
             return moat
         used = self._file(seen)
-        if used is not None:
+        if used is None:
+            return None
+        if seen.source == DOCUMENTS:  # they move no age but their own: the schedule stands as if there were none
+            self._documented = max(self._documented, seen.known_at)
+        else:
             self._known[used] = max(int(self._known[used]), seen.known_at)
-            self._simulated[used] = seen.simulated
+        self._simulated[used] = seen.simulated
         return used
 
     def _file(self, seen: Observation) -> int | None:
@@ -157,6 +170,9 @@ class MoatBoard:
         elif source == FILINGS:
             self._file_event(self._filed, seen.known_at)
             used = CORPORATE
+        elif source == DOCUMENTS:
+            self._file_event(self._documents, seen.known_at)
+            used = GOVERNMENT
         elif source == NETWORK:
             read = [self._file_day(name, seen, value) for name, value in NETWORK_VALUES.items()]
             used = LOGISTICS if any(read) else None
@@ -169,8 +185,12 @@ class MoatBoard:
     def _file_code(self, seen: Observation) -> int:
         """Whatever the source says shows that it speaks; commits count for their asset."""
         cell = self._assets.get(seen.subject)
-        if cell is not None and seen.source == COMMITS:
+        if cell is None:
+            return CODE
+        if seen.source == COMMITS:
             self._file_event(cell, seen.known_at)
+        else:
+            self._repositories.see(seen)
         return CODE
 
     def _file_event(self, cell: int, known_at: int) -> None:
@@ -194,6 +214,7 @@ class MoatBoard:
         cells, change = self._cells, basket.change
         cells.known_at[cell], cells.z[cell] = basket.known_at, basket.score()
         cells.ripe[cell] = basket.history_days >= self._board.min_history_days
+        self._history_hours[cell] = basket.history_days * (DAY_MS // HOUR_MS)
         self._figures[cell] = np.nan if change is None else change
 
     # What follows from it
@@ -249,13 +270,15 @@ class MoatBoard:
         if self._begun is None:
             self._begun = np.array([cell for cell, one in self._counted.items() if one.begins is not None], np.int64)
         known[self._begun] = self._known[self._cells.moat[self._begun]]
+        self._count_at(max(now, self._documented), [self._documents])
+        known[self._documents] = self._documented
 
     def _judge(self) -> tuple[FloatArray, IntArray]:
         """Values and states, (pairs, moats)."""
         cells, pairs = self._cells, len(self._cell_of)
         values, states = np.empty((pairs, len(MOATS))), np.empty((pairs, len(MOATS)), np.int64)
         weigh(
-            self._sums, self._numbers, self._ripe_hours, cells.ripe, cells.moat, cells.known_at, cells.z,
+            self._sums, self._numbers, self._ripe_hours, cells.ripe, cells.moat, cells.valued, cells.known_at, cells.z,
             cells.weight, cells.part, cells.state, self._as_of, self._half_life, self._rules, self._cell_of,
             self._failed, self._enabled, self._quality, self._total, values, states,
         )  # fmt: skip
@@ -279,6 +302,9 @@ class MoatBoard:
         cells, figures = self._cells, self._figures.copy()
         figures[: self._first_basket] = self._numbers
         figures[self._events] /= MINUTES
+        history, as_of = self._history_hours.copy(), self._as_of.copy()
+        history[: self._first_basket] = self._sums[:, COUNT]
+        as_of[GOVERNMENT] = max(as_of[GOVERNMENT], self._documented)
         return MoatView(
             values=values,
             states=states,
@@ -287,7 +313,9 @@ class MoatBoard:
             simulated=tuple(self._simulated),
             parts=MoatParts(
                 self._names, cells.moat, cells.known_at.copy(), cells.state.copy(), cells.part.copy(), figures,
-                self._as_of.copy(), self._quality.copy(), self._recent.copy(), self._readings.copy(),
+                as_of, self._quality.copy(), self._recent.copy(), self._readings.copy(),
+                history, (self._documents,), self._repositories.figures(int(as_of[CODE])),
+                self._repositories.known_at,
             ),
         )  # fmt: skip
 
@@ -306,13 +334,18 @@ class MoatBoard:
             "classes": [class_ and class_.value for class_ in self._classes],
             "simulated": list(self._simulated),
             "following": self._following,
+            "documented": self._documented,
+            "repositories": self._repositories.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`; `view` is again what it was."""
         self._clear()
         for cell, counted in self._counted.items():
-            counted.restore(state["counted"][self._names[cell]])
+            if self._names[cell] in state["counted"]:  # states of earlier versions know of no documents
+                counted.restore(state["counted"][self._names[cell]])
+        self._documented = state.get("documented", NEVER)
+        self._repositories.restore(state.get("repositories", {}))
         self._schedule.events = list(state["events"])
         for name, basket in self._baskets.items():
             basket.restore(state["baskets"][name])
@@ -333,36 +366,8 @@ def _by_time(seen: Observation) -> tuple[int, int]:
     return seen.known_at, seen.at
 
 
-def standing(view: MoatView, moat: int, settings: MoatStrength) -> MoatStanding:
-    """How the moat of column `moat` stands, in words and figures."""
-    parts = view.parts
-    own = parts.moat == moat
-    names = [name for name, mine in zip(parts.names, own.tolist(), strict=True) if mine]
-    columns = [part[own].tolist() for part in (parts.known_at, parts.state, parts.weighted, parts.figures)]
-    rows = [row for row in zip(names, *columns, strict=True) if row[1] != NEVER]
-    newest = max([row[1] for row in rows], default=NEVER)
-    points = strength(parts.recent[moat, parts.recent.shape[1] - int(parts.readings[moat]) :].tolist(), settings)
-    figures = {name: figure for name, _, _, _, figure in rows}
-    figures |= {f"{name}.z": z for name, _, state, z, _ in rows if state >= NEUTRAL}
-    return MoatStanding(
-        moat=MOATS[moat],
-        status=view.statuses[moat],
-        age_ms=None if newest == NEVER else max(0, int(parts.as_of[moat]) - newest),
-        quality=float(parts.quality[moat]),
-        figures=figures,
-        strength=points,
-        grade=grade(points, settings),
-        simulated=view.simulated[moat],
-    )
-
-
-def synthesis(view: MoatView, settings: MoatStrength) -> tuple[int, str]:
-    """How many moats are strong, and the word for it."""
-    grades = [standing(view, moat, settings).grade for moat in range(len(MOATS))]
-    return grades.count(STRONG), verdict(grades.count(STRONG))
-
-
 def history_ms(settings: MoatBoardSettings) -> int:
     """How far back observations matter to the first value (ms)."""
-    days = settings.window_days + max(settings.filings_days, 2 * settings.change_days, 2 * settings.basket_days)
+    counted = max(settings.filings_days, settings.documents_days)
+    days = settings.window_days + max(counted, 2 * settings.change_days, 2 * settings.basket_days)
     return (days + 1) * DAY_MS + settings.commits_hours * HOUR_MS

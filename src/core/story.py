@@ -52,6 +52,7 @@ class Story(msgspec.Struct, frozen=True):
     members: list[dict[str, Any]]
     first: int
     last: int
+    society: dict[str, Any] = {}
 
     def rules_at(self, seq: int) -> Rules:
         """The rules that were in force when row `seq` was written; InvariantError where none were written down."""

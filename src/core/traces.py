@@ -6,7 +6,7 @@
 | `messages` | a `Meeting` with the messages behind it, and the `data` of its pair |
 | `review` | what the gate looked at for one order, its `data`, the size multiplier |
 | `silence` | `baseline`, `swarm` and `moats`, in a slice in which one of them changed: rows of numbers by pair |
-| `census` | everybody who lived at the end of a run, as `MEMBER` names the columns |
+| `census` | everybody who lived at the end of a run, as `MEMBER` names the columns, and their `society` |
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from . import records
 from .canonical import digest
 from .desk import Limits, Looked, Review
 from .meeting import Meeting, TraderRules
+from .moat_standing import beside
 from .moats import MOATS
 from .ports import Row
 from .types import NEVER, STATUSES, Approved, MoatView, Order, Pair, Snapshot, Status
@@ -87,10 +88,10 @@ def rules_row(rules: Rules) -> Row:
     return records.row(0, RULES, digest(rules), rules)
 
 
-def census_row(at: int, run_id: str, members: Sequence[Mapping[str, Any]]) -> Row:
-    """Everybody who lives at the end (`at`) of a run, or of one life of it."""
+def census_row(at: int, run_id: str, members: Sequence[Mapping[str, Any]], society: Mapping[str, Any]) -> Row:
+    """Everybody who lives at the end (`at`) of a run, or of one life of it, and how they live together."""
     rows = [[member.get(column) for column in MEMBER] for member in members]
-    return records.row(at, CENSUS, f"{at}:{run_id}", {"at": at, "members": rows})
+    return records.row(at, CENSUS, f"{at}:{run_id}", {"at": at, "members": rows, "society": dict(society)})
 
 
 class Traces:
@@ -180,4 +181,6 @@ def _moats_of(snapshot: Snapshot, index: int) -> dict[str, dict[str, Any]]:
         }
         if newest != NEVER:
             found[name]["age_ms"] = max(0, snapshot.at - newest)
+        if figures := beside(view, column, snapshot.pairs[index].partition("/")[0]):
+            found[name]["figures"] = figures
     return found

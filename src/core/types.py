@@ -169,13 +169,18 @@ class Observation(msgspec.Struct, frozen=True):
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """Everything that became known at one instant `at` (UTC ms)."""
+    """Everything that became known at one instant `at` (UTC ms).
+
+    `spreads` (pairs,): (ask - bid) / middle as quoted at `at` or just before, NaN where nobody
+    quotes; None without any.
+    """
 
     at: int
     bars: BarBlock | None
     observations: tuple[Observation, ...] = ()
     ticks: tuple[Tick, ...] = ()
     simulated: bool = False
+    spreads: FloatArray | None = None
 
 
 class AccountView(msgspec.Struct, frozen=True):
@@ -215,6 +220,10 @@ class MoatParts(msgspec.Struct, frozen=True):
 
     (cells,): `names`, `moat` as column, `known_at`, `state`, `weighted` z by age, `figures` as people know them;
     (moats,): `as_of`, `quality`, `readings` there are in `recent` (moats, readings), the last |z| of each hour.
+    `history_hours` (cells,): how far back each is known, at most the window, not above 0 where nothing is; None where
+    nobody says.
+    `beside`: cells that are known and shown, but no part of a value. `repositories`: by asset what its repositories
+    said last, known at `repositories_at`; what they do not carry is absent.
     """
 
     names: tuple[str, ...]
@@ -227,6 +236,10 @@ class MoatParts(msgspec.Struct, frozen=True):
     quality: FloatArray
     recent: FloatArray
     readings: IntArray
+    history_hours: FloatArray | None = None
+    beside: tuple[int, ...] = ()
+    repositories: dict[str, dict[str, float]] = {}
+    repositories_at: int = NEVER
 
 
 class MoatView(msgspec.Struct, frozen=True):
@@ -253,7 +266,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     bar in this slice; for the others the last known values stand and are not data of this slice.
     `volatility` is the standard deviation of one-interval log returns. `observations` are those of this slice.
     `seen_at` (pairs,): when the newest bar of each pair became known, `NEVER` before the first one; None where only
-    `fresh` is known.
+    `fresh` is known. `spreads` (pairs,): quoted spreads over their middle, of this slice; NaN, or None for all of
+    them, where there is no quote, as in all history.
     """
 
     at: int
@@ -270,6 +284,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     observations: tuple[Observation, ...] = ()
     moats: MoatView | None = None
     seen_at: IntArray | None = None
+    spreads: FloatArray | None = None
 
 
 class Vote(msgspec.Struct, frozen=True, gc=False):

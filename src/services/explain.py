@@ -9,6 +9,7 @@ from typing import Any
 from ..core import records
 from ..core.clock import from_iso, iso
 from ..core.errors import InvariantError, NotFound, UsageError
+from ..core.leaving import OPPOSED, OVER, STOPPED
 from ..core.limits import text
 from ..core.meeting import Heard, Meeting, TraderRules
 from ..core.messages import BaselineIdea, MycelialIdea
@@ -103,7 +104,7 @@ def _told(story: Story, order: Order) -> list[tuple[int, Told]]:
         if not met:
             raise InvariantError(f"{story.name}: the record contradicts itself: no messages behind entry {order.id}")
         return met[:1]
-    if order.reason == "opposite_idea":
+    if order.reason == OPPOSED:
         return _of_one_life([row for row in here if len(row[1].meeting.heard) == 1])
     return []
 
@@ -220,7 +221,15 @@ def _swarm(heard: Heard, at: int, needed: Sequence[str]) -> dict[str, Any]:
     assert isinstance(message, MycelialIdea), "chosen by its type"
     learners = [{"learner": name, "decisive": name in needed} for name in message.learners]
     said = {"side": str(message.side), "score": message.score, "edge": message.edge, "horizon": message.horizon}
-    return {"learners": learners, **said, "price": message.price, **_message(heard, at)}
+    return {"learners": learners, **said, **_record(message), "price": message.price, **_message(heard, at)}
+
+
+def _record(message: MycelialIdea) -> dict[str, Any]:
+    """How its learners did so far; nothing where a record of an earlier version does not tell."""
+    if not message.product_focus:
+        return {}
+    names = ("product_focus", "strategy_type", "agent_generation", "trade_count", "win_rate", "total_pnl")
+    return {"record": {name: getattr(message, name) for name in (*names, "simulated_pnl", "interestingness")}}
 
 
 # --- exits and commands ------------------------------------------------------------------------------------------
@@ -230,9 +239,9 @@ def _exit(story: Story, order: Order, decided: Decided | None) -> dict[str, Any]
     """Why a position was left, and the entry that it ends."""
     entry = _entry_of(story, order)
     found: dict[str, Any] = {"reason": order.reason, "entry": None if entry is None else str(entry.id)}
-    if order.reason == "horizon" and entry is not None and entry.leave_at is not None:
+    if order.reason == OVER and entry is not None and entry.leave_at is not None:
         found |= {"entered": iso(entry.at), "leave_at": iso(entry.leave_at)}
-    if order.reason == "stop" and entry is not None and entry.stop is not None:
+    if order.reason == STOPPED and entry is not None and entry.stop is not None:
         price = next(fill.price for fill in story.fills if fill.order_id == entry.id)
         found |= {"entry_price": records.plain(price), "stop_ratio": records.plain(entry.stop)}
         found["trigger"] = records.plain(price * (1 - entry.stop) if order.trigger is None else order.trigger)
@@ -249,7 +258,7 @@ def _stops(story: Story, entry: Order) -> Iterator[dict[str, Any]]:
     mine = [fill.at for fill in bought if fill.order_id == entry.id]
     until = min((fill.at for fill in bought if mine and fill.order_id != entry.id and fill.at > mine[0]), default=None)
     for one in story.orders.values():
-        placed = one.reason == "stop" and one.pair == entry.pair and one.side is Side.SELL and one.trigger is not None
+        placed = one.reason == STOPPED and one.pair == entry.pair and one.side is Side.SELL and one.trigger is not None
         if placed and mine and mine[0] <= one.at and (until is None or one.at < until):
             states = [state.state for state in story.states if state.id == one.id]
             yield {

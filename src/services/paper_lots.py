@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ..core.compiled import compiled
+from ..core.leaving import HORIZON as HORIZON
+from ..core.leaving import OPPOSITE as OPPOSITE
+from ..core.leaving import REASONS as REASONS
+from ..core.leaving import STOP as STOP
 from ..core.types import FloatArray, IntArray
 from ..core.whole_money import TENS, affordable_surely, bill, room_of, stop_reached, under, worth
 from ..core.wide import NOTHING, TWO, U64, as_float, decimal_of, times
 
-STOP, OPPOSITE, HORIZON = range(3)
-REASONS = ("stop", "opposite_idea", "horizon")
-"""Why a position is left, as the exchange and the supervisor write it."""
 NONE = -1
 """No horizon, no stop, no idea."""
 

@@ -290,7 +290,10 @@ def test_m_f43_what_is_refused_at_capacity_counts_as_attempted() -> None:
         yard.tell(minute, consensus(TWO, at(minute), pair=pair))
     figures = yard.here.figures
     assert yard.active == list(pairs[:3])
-    assert figures.deployments() == {"attempted": 5, "deployed": 3, "retired": 0, "refused": {"capacity": 2}}
+    assert figures.deployments() == {
+        "attempted": 5, "deployed": 3, "retired": 0, "refused": {"capacity": 2},
+        "requests": {"asked": 0, "repeated": 0, "answered": {}},
+    }  # fmt: skip
     assert figures.attempted == figures.deployed + sum(figures.refused.values())
 
 
@@ -361,6 +364,8 @@ def test_requests_for_tools_are_answered_counted_and_not_repeated_within_a_minut
         ("refusal", "no_such_source", "corporate source", at(1)),
         ("refusal", "no_such_source", "code source", at(2)),
     ]
+    told = {"asked": 4, "repeated": 1, "answered": {"no_such_source": 3}}
+    assert yard.here.figures.deployments()["requests"] == told
 
 
 @pytest.mark.parametrize(
@@ -395,7 +400,8 @@ def test_without_the_bases_the_two_largest_get_their_teams_when_thirty_days_are_
 
 def test_the_builder_goes_on_from_its_state() -> None:
     first = Yard(learners__team=3)
-    first.tell(5, consensus(TWO, at(5)), hibernation(BTC, 5))
+    asks = BuildRequest(source="learner-code-1", at=at(5), known_at=at(5), tool="code source", reason="why")
+    first.tell(5, consensus(TWO, at(5)), hibernation(BTC, 5), asks)
     raw = checkpoint.dump(first.here.model.state())
     later = Yard(learners__team=3)
     later.here.model.restore(checkpoint.load(raw))
@@ -596,6 +602,23 @@ def test_proposals_carry_votes_and_points_from_four_on() -> None:
             assert 4 <= points.total <= 6
             assert vote_.confidence == points.total / 8
     assert {points.total for message in scouts.proposals for points in message.points} >= {4, 5, 6}
+
+
+@pytest.mark.parametrize(("quoted", "points"), [(0.0001, 1), (0.02, 0)])
+def test_a_quoted_spread_is_read_before_the_estimate_and_says_so(quoted: float, points: int) -> None:
+    """Of pairs with a quote liquidity is what the quote says; of the others what bars say, marked as estimated."""
+    scouts, plain = Scouts(), Scouts().walk(market(12, 40))
+    spreads = np.where(np.arange(12) < 6, quoted, np.nan)
+    for number, (high, low, close, volume) in enumerate(market(12, 40)):
+        seen = bar(scouts.here, START + number * HOUR, high, low, close, volume)
+        see(scouts.here, msgspec.structs.replace(seen, spreads=spreads))
+    of_quotes = [one for one in scouts.proposals if scouts.here.pairs.index(one.pair) < 6]
+    of_bars = [one for one in scouts.proposals if scouts.here.pairs.index(one.pair) >= 6]
+    assert of_quotes
+    assert {one.estimated for one in of_quotes} == {()}
+    assert {voter.liquidity for one in of_quotes for voter in one.points} == {points}
+    assert of_bars == [one for one in plain.proposals if scouts.here.pairs.index(one.pair) >= 6]
+    assert {one.estimated for one in of_bars} == {("liquidity",)}
 
 
 def test_scans_keep_their_cadence() -> None:

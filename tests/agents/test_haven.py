@@ -11,6 +11,7 @@ from src.agents import World, builder, pattern_learner, risk_guardian, trader
 from src.agents import colony_layout as k
 from src.agents.colony import Colony
 from src.agents.pattern_learner import LearnerCollective
+from src.agents.population import society
 from src.core import checkpoint
 from src.core.messages import ConsensusReached, Control, Message
 from src.core.types import CommandKind, Decision, Pair
@@ -171,6 +172,37 @@ def test_the_share_is_marked_at_the_founding_and_with_every_team_and_announced()
     assert here.figures.haven["toxic"] == len(more)
     views = [agent for agent in here.model.members() if agent.kind == "pattern_learner"]
     assert sorted(view.name for view in views if view.view()["toxic"]) == sorted(more)  # type: ignore[attr-defined]
+
+
+def test_the_poisoned_are_named_each_since_it_was_first_seen() -> None:
+    here = poisoned(0.1)
+    assert here.watch is not None
+    founders = here.watch.toxic()
+    see(here, snapshot(here))
+    assert here.figures.toxic_since == dict.fromkeys(founders, START)
+    here.nursery.deploy(BTC)
+    see(here, snapshot(here, START + HOUR))
+    more = set(here.watch.toxic()) - set(founders)
+    assert here.figures.toxic_since == dict.fromkeys(founders, START) | dict.fromkeys(more, START + HOUR)
+    later = poisoned(0.1)
+    later.model.restore(checkpoint.load(checkpoint.dump(here.model.state())))
+    see(later, snapshot(later, START + 2 * HOUR))
+    assert later.figures.toxic_since == here.figures.toxic_since
+    assert set(society(later)["toxic"]) == set(here.watch.toxic())
+    assert set(later.figures.watched()["toxic_since"].values()) <= {
+        "2021-01-01T00:00:00.000Z",
+        "2021-01-01T01:00:00.000Z",
+    }
+    later.nursery.retire(BTC)
+    see(later, snapshot(later, START + 3 * HOUR))
+    assert later.figures.toxic_since == dict.fromkeys(founders, START)
+
+
+def test_before_the_first_slice_they_are_named_without_a_time() -> None:
+    here = poisoned(1.0)
+    assert here.watch is not None
+    assert society(here)["toxic"] == dict.fromkeys(here.watch.toxic())
+    assert len(here.watch.toxic()) == 100
 
 
 def test_all_of_them_when_the_share_is_one() -> None:

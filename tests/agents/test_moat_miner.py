@@ -23,7 +23,7 @@ from src.core.moats import CODE, FAILED, MOATS
 from src.core.timeframes import DAY_MS, HOUR_MS
 from src.core.types import Observation, Pair, Slice, Snapshot, Status
 from tests.agents.made import ACCOUNT, START, record, world
-from tests.moats import all_moats, commit, equity, event, network
+from tests.moats import all_moats, commit, document, equity, event, network, repository
 from tests.worlds import settings
 
 ETH, UNI, DOGE = Pair("ETH/USDT"), Pair("UNI/USDT"), Pair("DOGE/USDT")
@@ -93,6 +93,29 @@ def test_a_language_speaks_when_one_of_its_assets_did() -> None:
     assert mine.spoken() == [], "no pair of this run"
     mine.see(START + HOUR_MS)
     assert mine.spoken() == [], "an hour is no news"
+
+
+def test_what_repositories_tell_travels_with_their_language() -> None:
+    mine = Mine()
+    figures = {"commits_24h": 20.0, "contributors": 300.0, "open_issues": 150.0}
+    mine.see(START, repository("ETH", "ethereum/go-ethereum", START, **figures), commit("DOGE", START))
+    solidity, other = mine.heard["code-data:*"]
+    assert (solidity.subject, solidity.known_at, solidity.age_ms) == ("Solidity", START, 0)
+    assert round(solidity.features["ETH.dependency_entropy"], 2) == 74.58
+    assert {name: solidity.features[f"ETH.{name}"] for name in figures} == figures
+    assert solidity.features["ETH.repositories"] == 1.0
+    assert solidity.features["ETH.novelty"] == 20 / 30
+    assert other.features == {"DOGE": 1.0}
+
+
+def test_documents_travel_with_the_schedule() -> None:
+    mine = Mine()
+    mine.see(START, event(START + DAY_MS))
+    snapshot = mine.see(START + 60_000, document(START + 30_000), document(START + 30_000, 1))
+    (government,) = mine.heard["govt-data:*"]
+    assert (government.features["documents"], government.known_at) == (2.0, START + 30_000)
+    assert government.features["event_hours"] == 24.0
+    assert HeardMoats().missing(snapshot) == []
 
 
 def test_languages_follow_the_settings() -> None:

@@ -8,10 +8,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from src.agents import colony_layout as k
 from src.agents import market_miner, pattern_learner
 from src.agents.colony import Colony, ColonyStep
 from src.agents.colony_votes import SwarmIdea
+from src.agents.homes import HOMES
 from src.agents.pattern_learner import LearnerCollective, PatternLearner
+from src.agents.track_record import track_record
 from src.agents.world import World
 from src.core.errors import NotFound
 from src.core.market import FEATURES
@@ -114,6 +117,9 @@ def scripted(ideas: list[SwarmIdea], miners: bool = True) -> tuple[World, Script
     if miners:
         market_miner.populate(here)
     colony = Scripted(here, ideas)
+    for idea in ideas:
+        for name in sorted(set(idea.learners) - set(colony.names)):
+            colony.born(name, idea.pair_index, 6)
     LearnerCollective(here, colony)
     staffed(here)
     return here, colony, record(here, "mycelial-trade-ideas")
@@ -156,6 +162,38 @@ def test_an_idea_becomes_one_message_with_the_edge_signed_like_its_side() -> Non
     assert (buy.pair, buy.side, buy.score, buy.edge, buy.horizon, buy.price) == (BTC, Side.BUY, 0.9, 0.02, 6, 101.0)
     assert (sell.pair, sell.side, sell.score, sell.edge, sell.horizon) == (ETH, Side.SELL, 0.85, 0.03, 24)
     assert (buy.source, buy.learners, buy.at, buy.known_at) == ("l-a", voices, START, START)
+
+
+def books(colony: Colony, **trades: tuple[int, int, float, float, int, int]) -> None:
+    """By learner: trades, wins, profit of the last ones, of all, generation, place of the moat."""
+    for name, (number, wins, recent, total, generation, moat) in trades.items():
+        row = colony.row_of(name)
+        columns = [k.TRADES, k.WINS, k.GENERATION, k.MOAT]
+        colony.rows.counts[row, columns] = number, wins, generation, moat
+        colony.rows.numbers[row, [k.BOOK_RECENT, k.BOOK_TOTAL]] = recent, total
+
+
+def test_an_idea_tells_how_its_learners_simulated_books_did() -> None:
+    here, colony, got = scripted(
+        [SwarmIdea(0, Side.BUY, 0.9, 0.02, 6, ("a", "b", "c")), SwarmIdea(1, Side.SELL, 0.9, -0.02, 24, ("d",))]
+    )
+    books(colony, a=(1, 1, 0.5, 0.25, 2, 1), b=(1, 0, -0.25, -0.5, 7, 3), c=(0, 0, 0.0, 0.0, 0, 3))
+    see(here, snapshot(here))
+    buy, sell = got
+    assert (buy.simulated_pnl, buy.total_pnl) == (0.25 / 3, -0.25 / 3)
+    assert (buy.trade_count, buy.win_rate, buy.agent_generation) == (2, 0.5, 7)
+    assert (buy.product_focus, buy.strategy_type) == (HOMES[3], "DayTrade") == ("logistics", "DayTrade")
+    assert (sell.trade_count, sell.win_rate, sell.total_pnl, sell.agent_generation) == (0, 0.0, 0.0, 0)
+    assert (sell.product_focus, sell.strategy_type) == ("market", "Swing")
+
+
+def test_of_equally_many_learners_of_two_moats_the_first_moat_is_told() -> None:
+    _, colony, _ = scripted([SwarmIdea(0, Side.BUY, 0.9, 0.02, 6, ("a", "b", "c", "d"))])
+    one = (1, 1, 0.1, 0.1, 0)
+    books(colony, a=(*one, 4), b=(*one, 2), c=(*one, 4), d=(*one, 2))
+    assert track_record(colony, ("a", "b", "c", "d")).product_focus == HOMES[2]
+    with pytest.raises(NotFound):
+        track_record(colony, ("a", "nobody"))
 
 
 def test_a_pair_without_a_team_is_learnt_and_not_spoken_of() -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -226,6 +227,24 @@ def test_measures_are_those_of_the_window(member: int, hours: int, days: int) ->
     assert spread > 0.005
     expected = [turnover, volatility, spread, abs(window[-1, 2] / then - 1.0)]
     assert bars.measures(member) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_quote_stands_in_the_place_of_the_estimate_and_of_nothing_else() -> None:
+    bars, rows = Bars(), series(24 * 31)
+    for number, row in enumerate(rows):
+        seen = bars.push(number, *row.tolist())
+    estimated = bars.measures()
+    bars.seen = msgspec.structs.replace(seen, spreads=np.array([0.00012]))
+    assert bars.measures() == [*estimated[:SPREAD], 0.00012, *estimated[SPREAD + 1 :]]
+    bars.seen = msgspec.structs.replace(seen, spreads=np.array([np.nan]))
+    assert bars.measures() == estimated
+
+
+def test_a_quote_does_not_make_up_for_bars_that_are_missing() -> None:
+    bars = Bars()
+    seen = bars.push(0, 101.0, 99.0, 100.0, 1000.0)
+    bars.seen = msgspec.structs.replace(seen, spreads=np.array([0.00012]))
+    assert base_points(np.array([bars.measures()]), 1.0, TREE).tolist() == [[-1, -1, -1, -1]]
 
 
 def test_a_known_spread_is_found() -> None:

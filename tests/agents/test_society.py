@@ -246,11 +246,11 @@ def asked_and_silent() -> tuple[Swarm, PatternRequest]:
     return swarm, of_type(swarm, PatternRequest)[-1]
 
 
-def vote(swarm: Swarm, about: PatternRequest, source: str, value: int = 1) -> None:
+def vote(swarm: Swarm, about: PatternRequest, source: str, value: int = 1, moments: int = 50) -> None:
     at = swarm.clock.now_ms()
     said = PatternResult(
         source=source, at=at, known_at=at, pattern=about.pattern, pair=about.pair, vote=value, quality=90.0,
-        moments=50, mean_move=0.5,
+        moments=moments, mean_move=0.5,
     )  # fmt: skip
     swarm.bus.publish("pattern-validation-result", said)
     swarm.bus.settle()
@@ -286,6 +286,66 @@ def test_abstentions_and_a_split_vote_leave_a_pattern_undecided() -> None:
     assert swarm.world.figures.patterns["undecided"] == 1
     vote(swarm, about, "researcher-1", 1)
     assert remembered(swarm) == {}
+
+
+def test_why_a_pattern_stays_undecided_is_counted() -> None:
+    swarm, _ = asked_and_silent()
+    enough = swarm.world.settings.research.min_moments
+    few = enough - 1
+    undecided: list[tuple[tuple[tuple[int, int], ...], str]] = [
+        (((1, enough), (0, enough), (-1, enough)), "split_vote"),
+        (((1, enough), (0, few), (-1, enough)), "split_vote"),
+        (((0, few), (0, few), (1, enough)), "too_few_matches"),
+        (((0, few), (0, few), (0, few)), "too_few_matches"),
+        (((0, few), (0, enough), (-1, enough)), "weak_evidence"),
+        (((0, enough), (0, enough), (0, enough)), "weak_evidence"),
+    ]
+    counted: Counter[str] = Counter()
+    for about, (votes, why) in zip(of_type(swarm, PatternRequest), undecided, strict=False):
+        for number, (value, moments) in enumerate(votes, start=1):
+            vote(swarm, about, name_of(number), value, moments)
+        counted[why] += 1
+        assert swarm.world.figures.learning()["undecided"] == counted
+    assert swarm.world.figures.patterns["undecided"] == len(undecided)
+
+
+def test_cases_that_no_researcher_had_room_for_are_told_apart() -> None:
+    swarm, about = asked_and_silent()
+    requests = of_type(swarm, PatternRequest)
+    open_cases = len(collective(swarm)._archive._cases)
+    assert open_cases == len(requests) > 1
+    vote(swarm, about, "researcher-2", 0)
+    collective(swarm)._archive._close_overdue(10**9)
+    assert swarm.world.figures.learning()["undecided"] == {"judge_absent": 1, "not_judged": open_cases - 1}
+
+
+def test_the_reasons_add_up() -> None:
+    learning = lived().world.figures.learning()
+    assert sum(learning["undecided"].values()) == learning["patterns"]["undecided"] > 0
+
+
+def test_every_exchange_of_the_newest_round_is_named_with_its_gain() -> None:
+    swarm = lived()
+    colony, society = colony_of(swarm), collective(swarm)._society
+    every = society.exchanges(10_000)
+    assert len(every) > 20
+    assert society.exchanges(5) == every[:5]
+    gains = [one.gain for one in every if one.gain is not None]
+    assert gains == sorted(gains, reverse=True)
+    margin = swarm.world.settings.sharing.margin_nats
+    assert -margin <= gains[-1] < 0.0 < gains[0]
+    assert all(one.gain is not None for one in every[: len(gains)]), "those without a standing come last"
+    (grid,) = {one.grid for one in every}
+    assert colony.grid is not None
+    assert 0 <= colony.grid - grid < swarm.world.settings.sharing.every_intervals
+    for one in every:
+        assert one.giver in swarm.model.topology.G.neighbors(one.taker)
+    best: dict[str, str] = {}
+    for one in every:
+        if one.gain is not None and one.gain > 0.0:
+            best.setdefault(one.taker, one.giver)
+    assert best
+    assert {taker: colony.parent_of(taker) for taker in best} == best, "the best of the better givers is the parent"
 
 
 def test_the_very_same_memories_after_a_restart_in_the_middle_of_open_cases() -> None:

@@ -76,6 +76,19 @@ def test_another_input_without_a_consequence_is_told_as_well() -> None:
     assert found.input.who == "B/USD"
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "word"),
+    [("aaaaaaaa", "bbbbbbbb", "were others"), ("aaaaaaaa", "", "are missing"), ("", "bbbbbbbb", "were not there")],
+)
+def test_other_quotes_are_an_other_input(before: str, now: str, word: str) -> None:
+    known = Record(PAIRS, {}, {AT: BARS}, {}, {AT: before} if before else {})
+    found = compare(known, [msgspec.structs.replace(told(AT), quoted=now)])
+    assert found.input is not None
+    assert (found.input.kind, found.input.says) == ("quote", f"the quotes known at 2021-01-01T00:00:00.000Z {word}")
+    assert compare(known, [msgspec.structs.replace(told(AT), quoted=before)]).input is None
+    assert compare(known, [told(AT)]).input is None, "a version that knew no quotes is not blamed for them"
+
+
 def test_a_bar_that_was_not_there() -> None:
     none = Record(PAIRS, {}, {AT: "0000000000000002"}, {})
     found = compare(none, [told(AT)])

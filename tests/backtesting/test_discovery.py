@@ -192,7 +192,7 @@ def test_samples_are_of_whole_hours_and_of_what_was_known_then() -> None:
     assert set(found.moats) == {
         "code: ADA", "code: BTC", "code: ETH", "code: SOL", "government: event_hours", "corporate: filings",
         "logistics: hash_rate_change", "logistics: difficulty_change", "logistics: freight_change",
-        "corporate: miners_change",
+        "corporate: miners_change", "government: documents",
     }  # fmt: skip
 
 

@@ -34,7 +34,14 @@ def run() -> Run:
         discovery=discover(aligned, WORLD.statistics), effects=effects(aligned, WORLD.statistics, 7),
         consensus={"HFT": 4}, agreement={"HFT": 0.625, "Swing": None},
         rivals_ideas={CONTROLS["ridge"]: (40, 3)},
-        deployments={"attempted": 3, "deployed": 2, "retired": 0, "refused": {"capacity": 1}},
+        deployments={
+            "attempted": 3, "deployed": 2, "retired": 0, "refused": {"capacity": 1},
+            "requests": {"asked": 7, "repeated": 2, "answered": {"no_such_source": 4, "source_too_young": 1}},
+        },
+        learning={
+            "patterns": {"requested": 40, "validated": 4, "failed": 6, "undecided": 20, "overflow": 9},
+            "undecided": {"too_few_matches": 5, "weak_evidence": 15},
+        },
     )  # fmt: skip
     done = record(Recorder()).recorded()
     return Run(build(done, given), {book: list(closed) for book, closed in books.items()}, done.curve)
@@ -115,6 +122,30 @@ def test_the_explorers_agreement_is_shown(run: Run) -> None:
     assert "DISCOVERY (2 of 3 deployments made)" in shown
     assert row(shown, "DISCOVERY (2", "HFT") == ["HFT", "4", "62.5"]
     assert row(shown, "DISCOVERY (2", "Swing") == ["Swing", "0", "-"]
+
+
+def test_what_learners_asked_for_and_the_answers_are_shown(run: Run) -> None:
+    shown = report.text(run)
+    assert row(shown, "TOOL REQUESTS", "asked") == ["asked", "7"]
+    assert row(shown, "TOOL REQUESTS", "asked again at once") == ["asked again at once", "2"]
+    assert row(shown, "TOOL REQUESTS", "no_such_source") == ["no_such_source", "4"]
+    assert row(shown, "TOOL REQUESTS", "source_too_young") == ["source_too_young", "1"]
+
+
+def test_what_became_of_the_patterns_adds_up(run: Run) -> None:
+    shown = report.text(run)
+    assert "PATTERNS (40 put before the researchers)" in shown
+    assert row(shown, "PATTERNS", "validated") == ["validated", "4", "10.0"]
+    assert row(shown, "PATTERNS", "undecided") == ["undecided", "20", "50.0"]
+    assert row(shown, "PATTERNS", "undecided, weak_evidence") == ["undecided, weak_evidence", "15", "37.5"]
+    assert row(shown, "PATTERNS", "waiting for their windows") == ["waiting for their windows", "10", "25.0"]
+
+
+def test_where_nobody_asked_there_are_no_such_tables(run: Run) -> None:
+    quiet = {"deployments": {"attempted": 1}, "learning": {"patterns": {}}}
+    shown = report.text(Run(run.result | quiet, run.trades, run.curve))
+    assert "TOOL REQUESTS" not in shown
+    assert "PATTERNS (" not in shown
 
 
 def test_the_plain_text_fits_its_width_and_its_letters(run: Run) -> None:

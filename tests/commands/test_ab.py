@@ -50,6 +50,7 @@ def test_commits_that_lead_prices_are_supported(say: Say) -> None:
     assert answer["verdict"] == "supported", answer["says"]
     assert (answer["arm"], answer["reference"]) == ("ta+code:mycelial", "ta:mycelial")
     assert (answer["placebo_arm"], answer["placebo_kind"]) == ("ta+code~:mycelial", SHUFFLED)
+    assert min(answer["arm_trades"], answer["reference_trades"], answer["placebo"]["trades"]) > 0
     assert answer["low"] > 0.0
     assert answer["arm_mean"] > 0.0
     assert answer["placebo"]["beaten"]
@@ -85,6 +86,9 @@ def test_too_few_days_cannot_be_told(say: Say) -> None:
     assert done.returncode == 0, done.stderr
     assert "it cannot be told, 20 days are fewer than 56" in done.stdout
     assert "A/B on SIMULATED data" in done.stdout
+    shown = " ".join(done.stdout.split())
+    assert "Per day, over 20 days, interval of 95% from blocks of 7 days." in shown
+    assert "Family p: corrected for 1 comparisons (Holm)." in shown
     assert "Of 1 comparisons 0 are supported, 0 are not, 1 cannot be told." in done.stdout
 
 
@@ -94,6 +98,8 @@ def test_everything_is_asked_and_nothing_without_a_placebo() -> None:
     streams = ["swarm_vs_baseline", "swarm_vs_ridge", "collision_vs_baseline", "collision_vs_swarm"]
     assert names == [*MOATS, "all_moats", *(f"without_{moat}" for moat in MOATS), *streams, *PARTS]
     assert {one.group for one in plan.comparisons} == set(GROUPS)
+    asked_of = {one.name: one.arm.book for one in plan.comparisons if one.group == "part"}
+    assert asked_of == {"sharing": "mycelial", "memory": "synthesized", "evolution": "mycelial"}
     assert {side.arm for one in plan.comparisons for side in (one.arm, one.reference, one.placebo)} == plan.arms.keys()
     assert all(one.placebo not in (one.arm, one.reference) for one in plan.comparisons)
     assert {one.name for one in plan.comparisons if one.placebo_kind == RESEEDED} == set(PARTS)

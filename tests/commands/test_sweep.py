@@ -149,8 +149,8 @@ def test_two_sweeps_do_not_share_a_folder(swept: Path, planted: Path, tmp_path: 
 class Cluster:
     """A real scheduler with real workers, each a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, **changes: str) -> None:
+        self.folder, self._changes = folder, changes
         self._count = 0
         self.scheduler = self._start("scheduler", "--port", "0", "--host", "127.0.0.1")
         self.address = self._said("scheduler", rb"Scheduler at:\s+(tcp://[\d.:]+)")
@@ -168,9 +168,12 @@ class Cluster:
         module = f"distributed.cli.dask_{name.partition('-')[0]}"
         with (self.folder / name).open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", module, *words, "--no-dashboard"], cwd=self.folder, env=environment(),
-                stdout=log, stderr=log,
-            )  # fmt: skip
+                [sys.executable, "-m", module, *words, "--no-dashboard"],
+                cwd=self.folder,
+                env=environment(**self._changes),
+                stdout=log,
+                stderr=log,
+            )
 
     def _said(self, name: str, pattern: bytes) -> str:
         from threading import Event
@@ -239,6 +242,18 @@ def test_a_cluster_that_is_not_there_is_said(planted: Path, tmp_path: Path) -> N
         "sweep", "--data", planted, *WEEK, *GRID, "--dask", "tcp://127.0.0.1:9", "--out", "out", cwd=tmp_path
     )
     refused(done, 1, "--dask tcp://127.0.0.1:9: no cluster answers there")
+
+
+@needs_dask
+@pytest.mark.long
+def test_a_cluster_that_was_started_elsewhere_is_said(planted: Path, tmp_path: Path) -> None:
+    elsewhere = Cluster(tmp_path, PYTHONPATH=str(tmp_path))
+    try:
+        words = ("sweep", "--data", planted, *DAY, *GRID, "--dask", elsewhere.address, "--out", "out")
+        done = mycelial(*words, cwd=tmp_path)
+    finally:
+        elsewhere.close()
+    refused(done, 1, "its scheduler does not know our code; in this checkout start `PYTHONPATH=. dask scheduler`")
 
 
 @needs_optuna

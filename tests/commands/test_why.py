@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from src.commands import tap as tapping
-from src.commands.census import tree
+from src.commands.census import exchanged, judged, tree
 from src.connectors.control import ask
 from src.connectors.embedded_valkey import EmbeddedValkey
 from src.connectors.redis_bus import RedisBus, tap
@@ -143,8 +143,14 @@ def test_the_census_of_a_finished_run(run: Path, say: Say) -> None:
     for one in learners:
         assert one["children"] == sum(other["parent"] == one["name"] for other in learners)
         assert (one["parent"] is None) == (one["generation"] == 0)
+    assert (found["toxic"], found["toxic_since"]) == (0, {})
+    assert found["learning"] == result["learning"]
+    for one in found["exchanges"]:
+        assert {one["giver"], one["taker"]} <= names
     assert any(one["parent"] in names for one in learners), "nobody shared: the tree would prove nothing"
     page = say("census", "--lineage", "--run", run).stdout.splitlines()
+    assert len(page[page.index(next(exchanged(found["exchanges"]))) :]) == 1 + len(found["exchanges"]) > 1
+    page = page[: page.index(next(exchanged(found["exchanges"])))]
     listed = [line.split()[0] for line in page if line.strip().startswith("learner-")]
     assert sorted(listed) == sorted(names)
     assert "lineage" not in answer(say, "census", "--run", run)
@@ -246,3 +252,24 @@ def test_patterns_that_can_match(pattern: str) -> None:
 def test_what_strangers_publish_is_one_line_too(raw: bytes, line: str) -> None:
     assert tapping.line("x", raw, json=True) == line
     assert len(tapping.line("x", raw, json=False).splitlines()) == 1
+
+
+def test_the_census_tells_what_became_of_patterns_and_who_took_from_whom() -> None:
+    learning = {
+        "patterns": {"requested": 10, "validated": 1, "failed": 2, "undecided": 3, "overflow": 5},
+        "undecided": {"split_vote": 1, "weak_evidence": 2},
+    }
+    assert list(judged(learning)) == [
+        "patterns requested 10: validated 1, failed 2, undecided 3, waiting for their windows 4",
+        "undecided because: split_vote 1, weak_evidence 2",
+    ]
+    assert list(judged({})) == list(exchanged([])) == []
+    at = "2021-01-01T00:00:00.000Z"
+    head, first, second = exchanged(
+        [
+            {"at": at, "giver": "a", "taker": "b", "gain": 0.0125},
+            {"at": at, "giver": "a", "taker": "c", "gain": None},
+        ]
+    )
+    assert head.split() == ["taker", "giver", "gain", "in", "nats", "taken", "at", at]
+    assert (first.split(), second.split()) == (["b", "a", "0.01250"], ["c", "a", "-"])

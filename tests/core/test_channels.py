@@ -54,13 +54,14 @@ BASE: dict[str, Any] = {"source": "somebody", "at": NOW, "known_at": NOW - 1}
 EXAMPLES: tuple[Message, ...] = (
     MarketData(**BASE, pair=BTC, close=0.1, high=1e-9, low=1e300, features={"RSI": 50.5}, simulated=True),
     MoatData(
-        **BASE, moat="code", subject="Go", features={"ETH": 3.0, "ETH.z": -0.5}, status=Status.STALE, age_ms=None,
-        quality=0.25, simulated=True,
+        **BASE, moat="code", subject="Go", features={"ETH": 3.0, "ETH.z": -0.5, "ETH.novelty": 9.5},
+        status=Status.STALE, age_ms=None, quality=0.25, simulated=True,
     ),
     BaselineIdea(**BASE, pair=BTC, price=1.0, votes=(Vote("a", Side.BUY, 0.1 + 0.2, "rsi"), Vote("b", Side.SELL, 1.0))),
     MycelialIdea(
         **BASE, pair=BTC, price=1.0, side=Side.SELL, score=0.9, edge=0.01, horizon=6, learners=("a", "ü"), team="t",
-        interestingness=12.5,
+        interestingness=12.5, simulated_pnl=-0.01, total_pnl=0.25, win_rate=0.5, trade_count=12, agent_generation=3,
+        product_focus="code", strategy_type="HFT",
     ),
     SynthesizedTrade(
         **BASE, pair=BTC, outcome="collision", side=Side.BUY, price=1.0, baseline_confidence=0.8, mycelial_score=0.9,

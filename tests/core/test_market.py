@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from src.core.errors import InvariantError
+from src.core.errors import DataError, InvariantError
 from src.core.market import FEATURE_INDEX, FEATURE_TABLE, FEATURES, MOAT_COLUMNS, Market
 from src.core.types import NEVER, Observation, Pair, Slice, Snapshot
 
@@ -143,3 +143,22 @@ def test_bars_of_other_pairs_are_refused() -> None:
 def test_the_table_of_features_is_the_order_of_the_columns() -> None:
     assert tuple(feature.name for feature in FEATURE_TABLE) == FEATURES
     assert [FEATURES[index] for index in FEATURE_INDEX.values()] == list(FEATURE_INDEX)
+
+
+def test_quoted_spreads_are_those_of_the_slice_alone() -> None:
+    bars = walk(np.random.default_rng(9), 2)
+    market, (first, second) = Market(bars.pairs, HOUR, SETTINGS), slices(bars)
+    quotes = np.array([1e-4, np.nan])
+    seen = market.push(msgspec.structs.replace(first, spreads=quotes))
+    assert seen.spreads is not None
+    assert seen.spreads.tobytes() == quotes.tobytes()
+    assert not seen.spreads.flags.writeable
+    assert market.push(second).spreads is None
+
+
+@pytest.mark.parametrize("wrong", [[0.0, 1e-4], [-1e-4, 1e-4], [np.inf, 1e-4], [1e-4], [1e-4] * 3])
+def test_what_cannot_be_a_quoted_spread_is_refused(wrong: list[float]) -> None:
+    bars = walk(np.random.default_rng(9), 1)
+    (first,) = slices(bars)
+    with pytest.raises(DataError, match="above 0, or NaN where nobody quotes"):
+        Market(bars.pairs, HOUR, SETTINGS).push(msgspec.structs.replace(first, spreads=np.array(wrong)))

@@ -10,8 +10,9 @@ import pytest
 
 from src.core import checkpoint
 from src.core.moat_series import Basket, Counted, Schedule
+from src.core.moat_standing import standing, synthesis
 from src.core.moat_strength import grade, strength, verdict
-from src.core.moats import CODE, CORPORATE, FAILED, GOVERNMENT, LOGISTICS, MoatBoard, standing, synthesis
+from src.core.moats import CODE, CORPORATE, FAILED, GOVERNMENT, LOGISTICS, MoatBoard
 from src.core.timeframes import DAY_MS, HOUR_MS, MINUTE_MS
 from src.core.types import STATUSES, MoatView, Observation, Pair, Status
 from tests.moats import commit, equity, event, filing, network

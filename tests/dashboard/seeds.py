@@ -75,7 +75,9 @@ def few(at: int = START) -> Iterator[Row]:
     order = {"id": "o1", "pair": "BTC/USD", "side": "buy", "amount": "0.1", "kind": "market", "at": at}
     change = {"at": records.stamp(at), "kind": "lifecycle", "pair": "BTC/USD", "reason": "probation_1"}
     more = {"source": "lifecycle", "before": "active", "profit_ratio": "-0.0512"}
-    yield row(at + 1, "decisions", str(at + 1), {"lines": [change | more]})
+    birth = {"at": records.stamp(at), "kind": "evolution", "source": "learner-code-1~1", "generation": 2}
+    birth |= {"parent": HOSTILE, "replaces": "learner-code-1"}
+    yield row(at + 1, "decisions", str(at + 1), {"lines": [change | more, birth]})
     yield row(at, "order", "o1", {**order, "reference": "42000", "reason": HOSTILE, "stop": "40000", "state": "filled"})
     looked = {"equity": "10000", "cash": "9000", "age_ms": 0, "halted": ""}
     yield row(at, "review", "o1", {"at": at, "order": order, "denied": "", "multiplier": "1", "looked": looked})
@@ -86,7 +88,7 @@ def few(at: int = START) -> Iterator[Row]:
         ["learner-BTC/USD-HFT-2", "pattern_learner", "BTC/USD", "BTC/USD", "market", "HFT", "learner-code-1", 3]
     )
     lives.append([HOSTILE, "pattern_learner", HOSTILE, HOSTILE, "corporate", "Swing", HOSTILE, 1])
-    yield row(at, "census", "end", {"at": at, "members": lives})
+    yield row(at, "census", "end", {"at": at, "members": lives, "society": SOCIETY})
 
 
 def write(path: Path, rows: Iterator[Row] | list[Row], mode: str = "paper", each: int = 5000) -> None:
@@ -143,6 +145,17 @@ def a_run(runs: Path, name: str, profit: float, **more: Any) -> Path:
     return folder
 
 
+SOCIETY: dict[str, Any] = {
+    "toxic": {"learner-code-1": "2024-01-01T00:00:00.000Z", HOSTILE: None},
+    "exchanges": [
+        {"at": "2024-01-01T12:00:00.000Z", "giver": "learner-code-2", "taker": "learner-code-1", "gain": 0.0125},
+        {"at": "2024-01-01T12:00:00.000Z", "giver": "learner-code-1", "taker": HOSTILE, "gain": None},
+        {"at": "2024-01-01T12:00:00.000Z", "giver": "gone-1", "taker": "gone-2", "gain": -0.01},
+    ],
+    "learning": {},
+}
+"""How they live together."""
+
 STATUS: dict[str, Any] = {
     "mode": "paper", "feed": "simulated", "simulated": True, "timeframe": "5m", "pairs": list(PAIRS), "seed": 7,
     "bus": "local", "pid": 1, "phase": "running", "at": "2024-01-01T12:00:00.000Z", "slices": 144, "equity": "10123.5",
@@ -160,7 +173,10 @@ STATUS: dict[str, Any] = {
     },
     "marked_at": {"BTC/USD": "2024-01-01T12:00:00.000Z"}, "counts": {"collisions": 7, "conflicts": 3},
     "moats": {"code": {"status": "OK", "age_ms": 60_000, "quality": 0.9, "figures": {"BTC": 3.0, "BTC.z": 0.4},
-                       "strength": 12.0, "grade": "none", "simulated": True}},
+                       "strength": 12.0, "grade": "none", "simulated": True},
+              "government": {"status": "NEUTRAL", "age_ms": 0, "quality": 1.0, "strength": 0.0, "grade": "none",
+                             "figures": {"event_hours": 9.0, "documents": 12.0, "documents.z": 1.5},
+                             "simulated": False}},
     "synthesis": {"verdict": "NONE", "strong": []}, "refusals": {"edge_below_cost": 4, HOSTILE: 1},
     "limits": {"drawdown": {"limit": "0.05", "used": "0.01", "left": "0.04"},
                "price_collar": {"limit": "0.5", "used": None, "left": None}},
@@ -192,7 +208,7 @@ def answering(folder: Path, asked: list[tuple[str, dict[str, Any]]]) -> Iterator
     handlers = {
         "status": status,
         "halt": halt,
-        "census": lambda fields: {"at": None, "members": members},
+        "census": lambda fields: {"at": None, "members": members, "society": SOCIETY},
         "candles": lambda fields: {"pair": fields["pair"], "opened": opened, **bars},
     }
     with StateFolder.open(folder, "paper") as state:

@@ -150,12 +150,16 @@ def test_figures_of_the_process(alive: dict[str, AppTest]) -> None:
 
 
 def test_who_took_from_whom_and_who_is_poisoned(alive: dict[str, AppTest], ended: dict[str, AppTest]) -> None:
-    for app in (alive["swarm"], ended["swarm"]):
+    for app, noon, midnight in ((alive["swarm"], "21:00:00", "09:00:00"), (ended["swarm"], "12:00:00", "00:00:00")):
         taken = cells(app, "giver", "taker")
         assert (taken[0]["giver"], taken[0]["taker"]) == ("learner-code-2", "learner-code-1")
         assert (len(taken), taken[0]["gain"]) == (2, 0.0125)  # of those who are gone nothing is told
+        assert str(taken[0]["time"]) == f"2024-01-01 {noon}"  # in Tokyo, and in UTC
         (known, _) = cells(app, "learner", "since")
-        assert (known["learner"], known["since"]) == ("learner-code-1", "2024-01-01T00:00:00.000Z")
+        assert (known["learner"], str(known["since"])) == ("learner-code-1", f"2024-01-01 {midnight}")
+        (child,) = cells(app, "child", "replaces")
+        assert (child["child"], child["replaces"], child["generation"]) == ("learner-code-1~1", "learner-code-1", 2)
+        assert str(child["time"]) == f"2024-01-01 {midnight}"
 
 
 def cells(app: AppTest, *columns: str) -> list[dict[str, Any]]:
@@ -185,6 +189,14 @@ def test_the_log_file(alive: dict[str, AppTest], ended: dict[str, AppTest], look
     loud = look("system", log_level="warning")
     assert [row["level"] for row in cells(loud, "said")] == ["error"]
     assert "No line is so loud" in words(look("system", log_level="critical"))
+
+
+def test_what_a_moat_knows_is_shown_with_its_deviations(alive: dict[str, AppTest]) -> None:
+    rows = {row["figure"]: (row["moat"], row["value"], row["deviations"])
+            for row in cells(alive["moats"], "figure", "deviations")}  # fmt: skip
+    assert rows["documents"] == ("government", 12.0, 1.5)
+    assert rows["event_hours"][:2] == ("government", 9.0)
+    assert "documents.z" not in rows
 
 
 def test_halt_needs_confirmation_and_a_reason(look: Look, tmp_path: Path) -> None:

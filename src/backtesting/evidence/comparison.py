@@ -30,6 +30,14 @@ RELEVANT_SHARPE = 1.0
 _NORMAL = NormalDist()
 
 
+class Trades(msgspec.Struct, frozen=True):
+    """How often each side traded: who never did has differed from a loser all the same."""
+
+    arm: int
+    reference: int
+    placebo: int
+
+
 class Question(msgspec.Struct, frozen=True):
     """Whether `arm` is better than `reference`; daily returns (days,) of the same days, as is that of the placebo."""
 
@@ -38,6 +46,7 @@ class Question(msgspec.Struct, frozen=True):
     reference: FloatArray
     placebo: FloatArray | None
     says: str
+    trades: Trades
 
 
 class Paired(msgspec.Struct, frozen=True):
@@ -100,10 +109,13 @@ def _answer(
     one: Question, pair: Paired, adjusted: float, rule: StatisticsSettings, seed: int
 ) -> dict[str, Any]:  # fmt: skip
     interval = pair.interval
-    told = {"name": one.name, "days": len(one.arm), "arm_mean": _mean(one.arm), "reference_mean": _mean(one.reference)}
+    told = {
+        "name": one.name, "days": len(one.arm), "arm_trades": one.trades.arm, "reference_trades": one.trades.reference,
+        "arm_mean": _mean(one.arm), "reference_mean": _mean(one.reference),
+    }  # fmt: skip
     if interval is None:
         undefined = dict.fromkeys(("difference", "low", "high", "p", "p_family", "effect_size", "least_found"))
-        says = f"{one.says}: it cannot be told, {pair.why}."
+        says = f"{one.says}: it cannot be told, {pair.why} ({_traded(one.trades)})."
         return {**told, **undefined, "annual": None, "placebo": None, "verdict": CANNOT_TELL, "says": says}
     spread = float((one.arm - one.reference).std(ddof=1))
     least = least_found(interval, rule.block_days, rule.confidence_ratio)
@@ -114,7 +126,7 @@ def _answer(
         "annual": _annual(interval, least, spread),
     }  # fmt: skip
     verdict, why = _verdict(told, figures, placebo, 1.0 - rule.confidence_ratio)
-    return {**told, **figures, "placebo": placebo, "verdict": verdict, "says": _sentence(one.says, figures, why)}
+    return {**told, **figures, "placebo": placebo, "verdict": verdict, "says": _sentence(one, figures, why)}
 
 
 def _annual(interval: Interval, least: float, spread: float) -> dict[str, float]:
@@ -135,6 +147,7 @@ def _placebo(one: Question, rule: StatisticsSettings, seed: int) -> dict[str, An
     beaten = paired(one.arm, one.placebo, rule, seed, f"{one.name}:beaten").interval
     return {
         "mean": _mean(one.placebo),
+        "trades": one.trades.placebo,
         "difference": None if against is None else against.estimate,
         "improves": against is not None and against.low > 0.0,
         "arm_difference": None if beaten is None else beaten.estimate,
@@ -146,12 +159,16 @@ def _verdict(
     told: Mapping[str, Any], figures: Mapping[str, Any], placebo: Mapping[str, Any] | None, level: float
 ) -> tuple[str, str]:
     """The verdict and why."""
+    if not told["arm_trades"]:
+        return CANNOT_TELL, "it cannot be told, because it never traded"
     if placebo is not None and placebo["improves"]:
-        return CANNOT_TELL, "it cannot be told, because a placebo improves on it as well"
+        silent = "" if placebo["trades"] else " by never trading"
+        return CANNOT_TELL, f"it cannot be told, because a placebo improves on it as well{silent}"
     if figures["low"] > 0.0 and told["arm_mean"] <= 0.0:
         return NOT_SUPPORTED, "not supported: it only loses less, its own mean is not above zero"
     if figures["high"] < 0.0:
-        return NOT_SUPPORTED, "not supported: it does worse"
+        silent = "" if told["reference_trades"] else " than one that never traded"
+        return NOT_SUPPORTED, f"not supported: it does worse{silent}"
     if figures["low"] > 0.0:
         return _found(figures, placebo, level)
     if figures["annual"]["least_found_sharpe"] <= RELEVANT_SHARPE:
@@ -169,12 +186,17 @@ def _found(figures: Mapping[str, Any], placebo: Mapping[str, Any] | None, level:
     return SUPPORTED, "supported"
 
 
-def _sentence(says: str, figures: Mapping[str, Any], why: str) -> str:
+def _sentence(one: Question, figures: Mapping[str, Any], why: str) -> str:
     shown, low, high, least = (100 * figures[name] for name in ("difference", "low", "high", "least_found"))
+    power = f"{least:.4f} % a day would have been found with {POWER:.0%}; {_traded(one.trades)}"
     return (
-        f"{says}: {why} ({shown:+.4f} % a day, interval [{low:+.4f}, {high:+.4f}], family p {figures['p_family']:.3f}; "
-        f"{least:.4f} % a day would have been found with {POWER:.0%})."
+        f"{one.says}: {why} ({shown:+.4f} % a day, interval [{low:+.4f}, {high:+.4f}], family p "
+        f"{figures['p_family']:.3f}; {power})."
     )
+
+
+def _traded(trades: Trades) -> str:
+    return f"{trades.arm:,} trades against {trades.reference:,}, placebo {trades.placebo:,}"
 
 
 def _mean(returns: FloatArray) -> float | None:

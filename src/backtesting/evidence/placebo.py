@@ -16,20 +16,29 @@ MARK = "placebo:"
 """Begins the id of every observation that was moved."""
 
 
-def shuffled(observations: Sequence[Observation], moats: Collection[str], seed: int) -> tuple[Observation, ...]:
+def shuffled(
+    observations: Sequence[Observation], moats: Collection[str], seed: int, until: int | None = None
+) -> tuple[Observation, ...]:  # fmt: skip
     """The observations with those of `moats` moved by whole weeks, each week to the place of another.
 
-    Hour of day, day of week, neighbours within a week, number and values stay; only when they were said does not. All
-    of these moats are moved by one cyclic permutation of the weeks from the first to the last time something of them
-    became known, so that no week stays where it was (Sattolo's algorithm); what lies beyond the last whole week does.
-    The order is that of the given ones. Unchanged where there are fewer than two weeks.
+    Hour of day, day of week, neighbours within a week, number and values stay; only when they were said does not; of
+    what was announced long before, as dates of a calendar are, when it takes place does not. All of these moats are
+    moved by one cyclic permutation of the weeks from the first to the last such time, not after `until` (UTC ms, None:
+    no limit), so that no week stays where it was (Sattolo's algorithm); what lies beyond the last whole week does. The
+    order is that of the given ones. Unchanged where there are fewer than two weeks.
     """
-    known = [seen.known_at for seen in observations if seen.moat in moats]
-    weeks = (max(known) + 1 - min(known)) // WEEK_MS if known else 0
+    times = [_when(seen) for seen in observations if seen.moat in moats]
+    times = [at for at in times if until is None or at <= until]
+    weeks = (max(times) + 1 - min(times)) // WEEK_MS if times else 0
     if weeks < 2:
         return tuple(observations)
-    moved, first = _moves(weeks, seed), min(known)
+    moved, first = _moves(weeks, seed), min(times)
     return tuple(_placed(seen, first, moved) if seen.moat in moats else seen for seen in observations)
+
+
+def _when(seen: Observation) -> int:
+    """When it mattered first: as soon as it was known, or when what was known before took place."""
+    return max(seen.at, seen.known_at)
 
 
 def _moves(weeks: int, seed: int) -> IntArray:
@@ -42,10 +51,9 @@ def _moves(weeks: int, seed: int) -> IntArray:
 
 
 def _placed(seen: Observation, first: int, moves: IntArray) -> Observation:
-    week = (seen.known_at - first) // WEEK_MS
+    week = (_when(seen) - first) // WEEK_MS
     if week >= len(moves):
         return seen
-    offset = int(moves[week]) * WEEK_MS
-    return msgspec.structs.replace(
-        seen, id=f"{MARK}{seen.id}", at=seen.at + offset, known_at=seen.known_at + offset
-    )  # fmt: skip
+    at = seen.at + int(moves[week]) * WEEK_MS
+    known_at = min(seen.known_at, at) if seen.known_at < seen.at else seen.known_at + at - seen.at
+    return msgspec.structs.replace(seen, id=f"{MARK}{seen.id}", at=at, known_at=known_at)

@@ -8,6 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from ...core.engine import Report
+from ...core.leaving import STOPPED
 from ...core.portfolio import ZERO, money
 from ...core.types import MONEY_STEP, Fill, Order, OrderId, Pair, Side, Slice
 
@@ -61,7 +62,7 @@ class Books:
 
     def _book(self, fill: Fill, slice_: Slice) -> None:
         sign = 1 if fill.side is Side.BUY else -1
-        if fill.reason == "stop":
+        if fill.reason == STOPPED:
             self._left(fill, slice_)
         self.cash -= sign * fill.notional + fill.fee + fill.slippage
         self.held[fill.pair] = self.held.get(fill.pair, ZERO) + sign * fill.amount

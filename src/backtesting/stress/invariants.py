@@ -12,6 +12,7 @@ import numpy as np
 from ...core.clock import iso
 from ...core.config import Settings
 from ...core.engine import Report
+from ...core.leaving import STOPPED
 from ...core.portfolio import money
 from ...core.ports import Ledger, Receipt, Row
 from ...core.traces import REVIEW
@@ -243,7 +244,7 @@ class Watch:
             if says := invariant(seen):
                 self.broken(invariant.__name__, slice_.at, says)
         self.slices += 1
-        self.stops += sum(fill.reason == "stop" for fill in report.fills)
+        self.stops += sum(fill.reason == STOPPED for fill in report.fills)
         self.halts += bool(report.halted) and not (self._before is not None and self._before.halted)
         self._before, self._drawdown = report, self.books.drawdown
         self.worst = max(self.worst, self._drawdown)

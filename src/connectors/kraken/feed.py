@@ -14,7 +14,7 @@ from ...core.config_venues import KrakenSettings
 from ...core.errors import MycelialError, NotFound, SourceError, UsageError
 from ...core.history import BarColumns, History, align
 from ...core.ports import Clock
-from ...core.types import Bar, Pair, Slice
+from ...core.types import Bar, FloatArray, Pair, Slice
 from ...core.venue import VenueStatus
 from .bars import block_of
 from .market import Market
@@ -64,9 +64,9 @@ class KrakenFeed:
     """A Feed of live bars: `history_ends` (UTC ms) is where the warm-up from REST ends and the stream begins.
 
     The slice of an interval comes `grace_seconds` after its end by `clock`, with the trades that came since the slice
-    before. A bar of whose trades one is missing is the exchange's own; where that is not known either, it is asked
-    for by `bars_of`; failing that the pair has no bar. `missing` counts those. Iterating starts the stream; `close`
-    ends the iteration.
+    before; its spreads are those quoted last before the interval ended, never later. A bar of whose trades one is
+    missing is the exchange's own; where that is not known either, it is asked for by `bars_of`; failing that the pair
+    has no bar. `missing` counts those. Iterating starts the stream; `close` ends the iteration.
     """
 
     simulated = False
@@ -94,6 +94,8 @@ class KrakenFeed:
         now = clock.now_ms()
         self.history_ends = now - now % self.interval_ms
         self._history_from = self.history_ends - history_ms
+        self._spreads: FloatArray | None = None
+        self._quoted_at = 0
 
     def start_after(self, at: int) -> KrakenFeed:
         """The same feed from the first slice later than `at` on; before the first iteration."""
@@ -139,9 +141,12 @@ class KrakenFeed:
 
     def _between(self, opened: int, closes: int) -> Iterator[Slice]:
         """Wait until an interval is over and its last trades are there, or the feed was closed."""
+        self._spreads = None
         newest, due = opened, closes + round(1000 * self._settings.grace_seconds)
         while not self._closing.is_set():
             now, wanted = self._clock.now_ms(), self.meanwhile()
+            if now <= closes:  # what is quoted later was not known at the slice's time
+                self._spreads, self._quoted_at = self.public.market.spreads(), now
             if now >= due:
                 return
             at = min(now, closes - 1)
@@ -158,7 +163,14 @@ class KrakenFeed:
             asked = self._asked(pair, opened)
             if asked is not None:
                 bars[pair] = asked
-        return Slice(at, block_of(self.pairs, opened, bars), (), market.ticks(at))
+        return Slice(at, block_of(self.pairs, opened, bars), (), market.ticks(at), spreads=self._quoted(at))
+
+    def _quoted(self, at: int) -> FloatArray | None:
+        """The spreads quoted last before `at`; None where that is long ago, or there are none."""
+        spreads, age_ms = self._spreads, at - self._quoted_at
+        if spreads is None or age_ms > 1000 * self._settings.belief.quote_age_seconds or np.isnan(spreads).all():
+            return None
+        return spreads
 
     def _asked(self, pair: Pair, opened: int) -> Bar | None:
         try:

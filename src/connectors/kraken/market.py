@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from threading import Event, Lock
 
 import msgspec
+import numpy as np
 
 from ...core.config_streams import KrakenStreams
 from ...core.ports import Clock
-from ...core.types import Bar, Pair, Tick
+from ...core.types import Bar, FloatArray, Pair, Tick
 from ...core.venue import VenueStatus
 from ..symbols import split_symbol
 from .bars import Bars
@@ -48,6 +50,8 @@ class _Known(msgspec.Struct):
     joined: bool = False
     mark: Mark | None = None
     last: Tick | None = None
+    ticker: TickerSaid | None = None
+    ticker_at: int = 0
     instrument: InstrumentSaid | None = None
     status: VenueStatus | None = None
 
@@ -79,6 +83,7 @@ class Market:
         self._lock = Lock()
         wanted.want("instrument", snapshot=True)
         wanted.want("trade", pairs, snapshot=True)
+        wanted.want("ticker", pairs, snapshot=True)
         wanted.want("ohlc", pairs, interval=interval_ms // 60_000, snapshot=True)
 
     # --- the stream's thread -------------------------------------------------------------------------------------
@@ -90,7 +95,7 @@ class Market:
         """The connection is gone: no book may be used until its next snapshot."""
         with self._lock:
             for known in self._known.values():
-                known.joined = False
+                known.joined, known.ticker = False, None
                 if known.book is not None:
                     known.book.invalidate("not connected")
 
@@ -105,7 +110,7 @@ class Market:
                 case CandleSaid():
                     self._candle(said)
                 case TickerSaid():
-                    self._known_of(said.symbol)
+                    self._ticker(said)
                 case InstrumentsSaid():
                     self._instruments(said)
                 case SystemSaid():
@@ -123,6 +128,13 @@ class Market:
         with self._lock:
             known = self._known[pair]
             return None if self._quote_trouble(known) or known.book is None else known.book.quote(known.book_at)
+
+    def spreads(self) -> FloatArray:
+        """(ask - bid) / middle of each pair now, read-only: of its book, else of its ticker; NaN without a good one."""
+        with self._lock:
+            spreads = np.array([self._spread(known) for known in self._known.values()])
+        spreads.flags.writeable = False
+        return spreads
 
     def mark(self, pair: Pair) -> Mark | None:
         """The last price that could be believed, however old; its age is the reader's to judge."""
@@ -234,6 +246,24 @@ class Market:
             known.mark = Mark(quote.middle, quote.at)
             self._ring()
 
+    def _ticker(self, said: TickerSaid) -> None:
+        known = self._known_of(said.symbol)
+        if known is None:
+            return
+        if said.bid < said.ask:
+            known.ticker, known.ticker_at = said, self._clock.now_ms()
+        else:
+            known.ticker = None
+            self.refused["ticker_crossed"] += 1
+
+    def _spread(self, known: _Known) -> float:
+        quote: Quote | TickerSaid | None = None
+        if known.book is not None and not self._quote_trouble(known):
+            quote = known.book.quote(known.book_at)
+        elif known.ticker is not None and not self._is_old(known.ticker_at):
+            quote = known.ticker
+        return math.nan if quote is None else float(2 * (quote.ask - quote.bid) / (quote.ask + quote.bid))
+
     def _ring(self) -> None:
         if not self.fresh.is_set():
             self.fresh.set()
@@ -294,8 +324,10 @@ class Market:
             return "no instrument"
         if known.book.state() != "ok":
             return known.book.trouble or f"book {known.book.state()}"
-        limit_ms = 1000 * self._settings.belief.quote_age_seconds
-        return "stale" if self._clock.now_ms() - known.book_at > limit_ms else ""
+        return "stale" if self._is_old(known.book_at) else ""
+
+    def _is_old(self, at: int) -> bool:
+        return self._clock.now_ms() - at > 1000 * self._settings.belief.quote_age_seconds
 
     def _trouble(self, known: _Known) -> str:
         if known.status is not VenueStatus.ONLINE:

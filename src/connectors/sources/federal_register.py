@@ -37,7 +37,10 @@ class _Answer(msgspec.Struct):
 
 
 class FederalRegisterSource:
-    """Documents of the listed agencies: `federal_register`, one series an agency, values `type TYPE` = 1."""
+    """Documents of the listed agencies: `federal_register`, each once, values `type TYPE` = 1.
+
+    Its subject is the first of the listed agencies that signed it; every other one is a value `agency SLUG` = 1.
+    """
 
     name, moat, simulated = "federal_register", MOAT, False
 
@@ -55,7 +58,7 @@ class FederalRegisterSource:
         while page <= min(pages, most):
             answer = self._getter.json(PATH, _Answer, self._question(since, page), now_ms)
             for document in answer.results:
-                said += self._observations(document, now_ms)
+                said += self._observation(document, now_ms)
             pages = -(-answer.count // self._settings.page_rows)
             page += 1
         self._notices = (
@@ -81,7 +84,7 @@ class FederalRegisterSource:
             "order": "newest",
         }
 
-    def _observations(self, document: _Document, now_ms: int) -> list[Observation]:
+    def _observation(self, document: _Document, now_ms: int) -> list[Observation]:
         try:
             day = from_iso(document.publication_date)
         except ValueError:
@@ -89,8 +92,6 @@ class FederalRegisterSource:
             raise Malformed(f"Federal Register {document.document_number}: {shown!r} is no date") from None
         at = day + _OUT_BY_MS if day > now_ms else min(day + _OUT_BY_MS, now_ms)
         slugs = {agency.slug for agency in document.agencies}
-        return [
-            Observation(self.name, MOAT, document.document_number, agency, at, at, {f"type {document.type}": 1.0})
-            for agency in self._settings.agencies
-            if agency in slugs
-        ]
+        first, *others = [agency for agency in self._settings.agencies if agency in slugs] or [""]
+        values = {f"type {document.type}": 1.0} | {f"agency {agency}": 1.0 for agency in others}
+        return [Observation(self.name, MOAT, document.document_number, first, at, at, values)] if first else []

@@ -17,6 +17,7 @@ from github.Repository import Repository
 from ...core.config import GithubSettings, MoatHttp, Moats
 from ...core.config import Repository as Listed
 from ...core.errors import Gone, Malformed, RateLimited, Refused, SourceError, Unavailable, Unconfigured
+from ...core.moat_code import dependency_entropy, novelty
 from ...core.types import Observation
 from .http import retry_after
 from .rounds import Rounds
@@ -43,26 +44,12 @@ logging.getLogger("github").setLevel(logging.WARNING)
 """PyGithub writes every question and answer to its log at DEBUG; none of it belongs into ours."""
 
 
-def dependency_entropy(contributors: int, commits: int, issues: int) -> float:
-    """contributors x ln(commits + 1) / sqrt(max(issues, 1)).
-
-    >>> round(dependency_entropy(300, 20, 150), 2)
-    74.58
-    """
-    return contributors * math.log(commits + 1) / math.sqrt(max(issues, 1))
-
-
-def novelty(commits: int, contributors: int, settings: GithubSettings) -> float:
-    """10 x commits / contributors, held between `novelty_min` and `novelty_max`; `contributors` at least 1."""
-    return min(max(10 * commits / contributors, settings.novelty_min), settings.novelty_max)
-
-
 class GithubSource:
     """Commits of the look-back, and the figures of each repository: `commits` and `github_repositories`.
 
-    A commit is known when it was first seen here: the API says when it was made, not when it landed. The figures
-    are commits_24h, contributors, open_issues (pull requests included, as GitHub counts), dependency_entropy and
-    novelty; what the server would not tell is left out.
+    A commit is known when it was first seen here: the API says when it was made, not when it landed. The figures,
+    whose id is NAME@TIME, are commits_24h, contributors, open_issues (pull requests included, as GitHub counts),
+    dependency_entropy and novelty; what the server would not tell is left out.
     """
 
     simulated = False

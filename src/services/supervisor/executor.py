@@ -13,6 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from ...core.config_execution import ms
+from ...core.leaving import STOPPED
 from ...core.types import Approved, Denied, Order, OrderId, OrderKind, Pair, Side
 from ...core.venue import ClientId, Place
 from .actions import Send, Withdraw
@@ -297,7 +298,7 @@ class Executor:
             kind=terms.kind,
             at=bench.now,
             reference=terms.trigger,
-            reason="stop",
+            reason=STOPPED,
             limit=terms.limit,
             trigger=terms.trigger,
         )

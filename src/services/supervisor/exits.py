@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
+from ...core.leaving import OPPOSED, OVER
 from ...core.types import Idea, Order, Pair, Position, Side
 
 
@@ -25,5 +26,5 @@ def exit_reason(position: Position | Order, out_of: Set[Pair], at: int, flatten:
     if position.pair in flatten:
         return "flatten"
     if position.pair in out_of:
-        return "opposite_idea"
-    return "horizon" if horizon_passed(position, at) else ""
+        return OPPOSED
+    return OVER if horizon_passed(position, at) else ""

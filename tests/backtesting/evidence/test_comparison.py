@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from src.backtesting.evidence import comparison
-from src.backtesting.evidence.comparison import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, Question, holm, judged, thinned
+from src.backtesting.evidence.comparison import (
+    CANNOT_TELL,
+    NOT_SUPPORTED,
+    SUPPORTED,
+    Question,
+    Trades,
+    holm,
+    judged,
+    thinned,
+)
 from src.core.inference import Interval
 from src.core.types import FloatArray, Pair, Stream, Trade
 from tests.worlds import settings
@@ -23,8 +32,13 @@ def noise(seed: int, mean: float = 0.0, days: int = DAYS) -> FloatArray:
     return mean + 0.01 * np.random.default_rng(seed).standard_normal(days)
 
 
-def ask(arm: FloatArray, reference: FloatArray, placebo: FloatArray | None, trials: int = 1) -> dict[str, Any]:
-    (answer,) = judged([Question("q", arm, reference, placebo, "this")], RULE, 7, trials)
+MANY = Trades(134, 142, 133)
+
+
+def ask(
+    arm: FloatArray, reference: FloatArray, placebo: FloatArray | None, trials: int = 1, traded: Trades = MANY
+) -> dict[str, Any]:  # fmt: skip
+    (answer,) = judged([Question("q", arm, reference, placebo, "this", traded)], RULE, 7, trials)
     return answer
 
 
@@ -48,6 +62,22 @@ def test_who_trades_less_than_a_loser_is_not_better() -> None:
     assert answer["low"] > 0.0
     assert answer["arm_mean"] < 0.0
     assert (answer["verdict"], "only loses less" in answer["says"]) == (NOT_SUPPORTED, True)
+
+
+def test_who_never_traded_is_neither_better_nor_worse() -> None:
+    loser, nothing = noise(1, -0.006), np.zeros(DAYS)
+    silent = ask(nothing, loser, noise(5, -0.006), traded=Trades(0, 142, 3))
+    assert (silent["verdict"], silent["low"] > 0.0) == (CANNOT_TELL, True)
+    assert "because it never traded (" in silent["says"]
+    assert silent["says"].endswith("; 0 trades against 142, placebo 3).")
+    worse = ask(loser, nothing, noise(5, -0.006), traded=Trades(142, 0, 3))
+    assert (worse["verdict"], "does worse than one that never traded" in worse["says"]) == (NOT_SUPPORTED, True)
+    cheap = ask(noise(2, 0.006), loser, nothing, traded=Trades(9, 142, 0))
+    assert (cheap["verdict"], "a placebo improves on it as well by never trading" in cheap["says"]) == (
+        CANNOT_TELL,
+        True,
+    )
+    assert (cheap["arm_trades"], cheap["reference_trades"], cheap["placebo"]["trades"]) == (9, 142, 0)
 
 
 def test_a_placebo_that_improves_makes_every_answer_void() -> None:
@@ -104,8 +134,9 @@ def test_the_level_is_kept_where_nothing_is_better() -> None:
     """40 worlds without an effect, 5 comparisons each: a family that errs in 5 of 100 errs in at most 6 of them."""
     wrong = 0
     for world in range(40):
+        begin = 1000 * world
         questions = [
-            Question(str(q), noise(1000 * world + q), noise(1000 * world + 50 + q), noise(1000 * world + 90 + q), "x")
+            Question(str(q), noise(begin + q), noise(begin + 50 + q), noise(begin + 90 + q), "x", MANY)
             for q in range(5)
         ]
         wrong += any(one["verdict"] == SUPPORTED for one in judged(questions, RULE, world, 5))

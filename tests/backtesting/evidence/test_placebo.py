@@ -7,7 +7,7 @@ from collections import Counter
 from src.backtesting.evidence.placebo import MARK, WEEK_MS, shuffled
 from src.core.timeframes import HOUR_MS
 from src.core.types import Observation
-from tests.moats import commit, filing
+from tests.moats import commit, event, filing
 
 START = 1_609_459_200_000
 
@@ -73,3 +73,28 @@ def test_moats_of_one_shuffle_stay_together() -> None:
 def test_a_week_alone_cannot_be_moved() -> None:
     assert shuffled(said(1), ("code",), 7) == tuple(said(1))
     assert shuffled([], ("code",), 7) == ()
+
+
+def test_dates_of_a_calendar_known_from_the_start_take_place_in_other_weeks() -> None:
+    """They all became known at once: moved by when they were known, none would move, and the placebo were none."""
+    weeks = [event(START + week * WEEK_MS + 13 * HOUR_MS) for week in range(12)]
+    before = [*weeks, event(START + 200 * WEEK_MS)]
+    after = shuffled(before, ("government",), 7, START + 12 * WEEK_MS)
+    assert after[-1] is before[-1]
+    moved = [new.at - old.at for old, new in zip(weeks, after[:11], strict=False)]
+    assert all(offset and offset % WEEK_MS == 0 for offset in moved)
+    assert {new.known_at for new in after} == {0}
+    assert all(START <= new.at < START + 12 * WEEK_MS for new in after[:-1])
+
+
+def test_an_announcement_never_comes_after_its_event() -> None:
+    before = [event(START + (week + 3) * WEEK_MS, START + week * WEEK_MS) for week in range(9)]
+    after = shuffled(before, ("government",), 7)
+    assert all(new.known_at == min(old.known_at, new.at) for old, new in zip(before, after, strict=True))
+    assert all(old.at != new.at for old, new in zip(before[:8], after[:8], strict=True))
+
+
+def test_what_lies_after_the_data_draws_nothing_out_of_them() -> None:
+    before = [*said(), event(START + 200 * WEEK_MS)]
+    alone = shuffled(said(), ("code", "government"), 7, START + 6 * WEEK_MS)
+    assert shuffled(before, ("code", "government"), 7, START + 6 * WEEK_MS)[:-1] == alone

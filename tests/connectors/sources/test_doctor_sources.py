@@ -29,7 +29,7 @@ def test_every_source_is_asked_once_and_says_what_it_has(served: Served) -> None
     assert list(found) == [f"source {name}" for name in (
         "github", "edgar", "daily_prices", "federal_register", "calendar", "network")]  # fmt: skip
     assert found["source github"].detail.startswith("4 observations, the newest known at 20")
-    assert found["source federal_register"].detail.startswith("0 observations, ")
+    assert found["source federal_register"].detail.startswith("12 observations, the newest known at 2026-09-20")
     assert found["source github"].status == "ok"
     assert served.paths().count("/charts/hash-rate") == 1
 

@@ -39,13 +39,12 @@ def register(served: Served) -> Iterator[FederalRegisterSource]:
     made.close()
 
 
-def test_each_agency_of_a_document_says_it_at_noon_of_its_day(served: Served, register: FederalRegisterSource) -> None:
+def test_a_document_is_said_once_at_noon_of_its_day_with_all_listed_agencies(
+    served: Served, register: FederalRegisterSource
+) -> None:
     served.routes[PATH] = of(answer(document("2026-1", "2026-09-18", CFTC, SEC, "treasury-department", type_="Rule")))
-    values = {"type Rule": 1.0}
-    assert register.fetch(NOW) == [
-        Observation("federal_register", "government", "2026-1", SEC, NOON, NOON, values),
-        Observation("federal_register", "government", "2026-1", CFTC, NOON, NOON, values),
-    ]
+    values = {"type Rule": 1.0, f"agency {CFTC}": 1.0}
+    assert register.fetch(NOW) == [Observation("federal_register", "government", "2026-1", SEC, NOON, NOON, values)]
     (asked,) = served.asked
     assert asked.query["conditions[agencies][]"] == [SEC, CFTC]
     assert asked.query["conditions[publication_date][gte]"] == ["2026-08-22"]

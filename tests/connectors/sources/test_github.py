@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from src.connectors.sources.github import GithubSource, dependency_entropy, novelty
+from src.connectors.sources.github import GithubSource
 from src.core.clock import from_iso, iso
 from src.core.errors import Gone, Malformed, RateLimited, Refused, SourceError, Unavailable, Unconfigured
+from src.core.moat_code import dependency_entropy, novelty
 from src.core.types import Observation
 from tests.connectors.sources.served import HTML, Answer, Asked, Served, moats, of, raw
 

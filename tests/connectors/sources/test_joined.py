@@ -25,6 +25,7 @@ from src.core.bus import LocalBus
 from src.core.clock import SimClock, Timer, from_iso, iso
 from src.core.engine import Report
 from src.core.messages import MoatData
+from src.core.moat_code import dependency_entropy
 from src.core.timeframes import DAY_MS, HOUR_MS
 from src.core.types import BarBlock, Pair, Slice, Status
 from src.services.writer import Writer
@@ -32,6 +33,7 @@ from src.wiring import House, Plan, build
 from tests.connectors.sources.served import HTML, Answer, Asked, Served, moats, of, raw
 from tests.connectors.sources.test_daily_prices import TABLE
 from tests.connectors.sources.test_edgar import submissions
+from tests.connectors.sources.test_federal_register import CFTC, SEC, answer, document
 from tests.connectors.sources.test_github import commit, repository, speak
 from tests.connectors.sources.test_network import chart
 from tests.worlds import settings
@@ -40,6 +42,7 @@ NOW = from_iso("2026-09-21T14:00:00Z")
 PAIRS = (Pair("BTC/USD"), Pair("ETH/USD"))
 LOGINS = {"GITHUB_TOKEN": "ghp_veryHiddenLetters123", "SEC_EDGAR_IDENTITY": "Test Desk desk@example.org"}
 GETH, MSTR = "ethereum/go-ethereum", "/submissions/CIK0001050446.json"
+REGISTER = "/api/v1/documents.json"
 SETS = (
     f"github.repositories=[{{name: {GETH}, asset: ETH, language: Solidity}}]",
     "edgar.companies=[{ticker: MSTR, cik: 1050446}]",
@@ -65,11 +68,13 @@ class Told(Timer):
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.waits = 0
 
     def seconds(self) -> float:
         return self.now
 
     def wait(self, event: Event, seconds: float) -> bool:
+        self.waits += 1
         return event.wait(min(seconds, 0.002))
 
 
@@ -99,6 +104,10 @@ class Bars:
         deadline = real.seconds() + SECONDS
         while any(health.due_in_s <= 0.0 for health in self.feed.health()):
             assert real.seconds() < deadline, self.feed.health()
+            nap.wait(0.002)
+        before = self._wall.timer.waits  # which moats failed is told after the last answer, before the next wait
+        while self._wall.timer.waits == before:
+            assert real.seconds() < deadline
             nap.wait(0.002)
 
 
@@ -164,7 +173,8 @@ def well(served: Served) -> None:
     served.routes["/q/d/l/"] = raw("\n".join([header, *rows]))
     served.routes["/charts/hash-rate"] = of(chart("Hash Rate", *[(at, 800e6 + n % 5) for n, at in enumerate(days)]))
     served.routes["/charts/difficulty"] = of(chart("Difficulty", *[(at, 1e14 + n % 11) for n, at in enumerate(days)]))
-    served.routes["/api/v1/documents.json"] = of({"description": "Documents", "count": 0})
+    papers = [document(f"2026-{n}", iso(NOW - (n + 1) * DAY_MS)[:10], SEC, CFTC) for n in range(12)]
+    served.routes[REGISTER] = of(answer(*papers))
 
 
 @pytest.fixture
@@ -187,6 +197,9 @@ def test_what_real_clients_say_reaches_the_bus_as_real_data(run: Run) -> None:
     (ethereum,) = {message.subject for message in run.said("code")}
     assert ethereum == "Solidity"
     assert run.said("code")[0].features["ETH"] == 3.0
+    assert run.said("code")[0].features["ETH.contributors"] == 300.0
+    assert run.said("code")[0].features["ETH.dependency_entropy"] == dependency_entropy(300, 3, 150)
+    assert run.said("government")[-1].features["documents"] == 6.0, "of seven days, those of two agencies once"
     assert run.statuses()["logistics"] in (Status.OK, Status.NEUTRAL)
     assert {"hash_rate_change", "difficulty_change", "freight_change"} <= set(run.said("logistics")[0].features)
     assert not run.house.model.faults
@@ -337,6 +350,8 @@ def test_status_lists_every_source_and_every_moat(run: Run, tmp_path: Path) -> N
     assert sources["github"]["status"] == "OK"
     assert (sources["github"]["error"], sources["github"]["counts"]["new"]) == ("", 5)
     assert stand["logistics"]["quality"] > 0.5
+    assert stand["government"]["figures"]["documents"] == 6.0
+    assert stand["code"]["figures"]["ETH.contributors"] == 300.0
     run.served.routes.clear()
     sources, stand = answer(1)
     assert sources["github"]["status"] == "ERROR"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ....core.config_policies import Policies
+from ....core.leaving import OVER
 from ..context import SymbolContext
 from ..exits import horizon_passed
 from ..recommendation import PolicyAction, Priority, Recommendation
@@ -20,4 +21,4 @@ class TimeStop:
         """A whole exit; it needs no price."""
         if not horizon_passed(context.position, context.at):
             return None
-        return Recommendation(self.name, context.pair, PolicyAction.CLOSE, Priority.EXIT, "horizon", by_price=False)
+        return Recommendation(self.name, context.pair, PolicyAction.CLOSE, Priority.EXIT, OVER, by_price=False)
