@@ -129,7 +129,7 @@ class MoatBoard:
         values, states = self._judge()
         if rolled:
             remember(values, states, self._recent, self._readings)
-        self._note_news(at, heard)
+        self._note_news(at, heard & {MOATS.index(seen.moat) for seen in observations if self._is_news(seen)})
         self.view = self._view(values, states)
         return self.view
 
@@ -137,6 +137,12 @@ class MoatBoard:
         """Every observation into its series, in order of time whatever the order said; the moats that were of use."""
         used = [self._take(seen) for seen in sorted(observations, key=_by_time)]
         return frozenset([moat for moat in used if moat is not None and self._enabled[moat]])
+
+    def _is_news(self, seen: Observation) -> bool:
+        """What is said of an asset that nobody trades here shows that the source speaks; no miner announces it."""
+        return seen.moat in MOATS and (
+            seen.source not in (COMMITS, REPOSITORIES) or FAILED in seen.values or seen.subject in self._assets
+        )
 
     def _take(self, seen: Observation) -> int | None:
         """Into its series; the moat whose value it is part of, None where nobody reads it."""
@@ -285,13 +291,13 @@ class MoatBoard:
         values.flags.writeable = states.flags.writeable = False
         return values, states
 
-    def _note_news(self, at: int, heard: frozenset[int]) -> None:
+    def _note_news(self, at: int, told: frozenset[int]) -> None:
         """News: an observation, a change between speaking, stale, failed and silent, an event that passed."""
         following = self._nearest[1]
         for moat, number in enumerate(self._total.tolist()):
             class_ = Status.OK if STATUSES[number] in SPEAKING else STATUSES[number]
             passed = moat == GOVERNMENT and following != self._following
-            if moat in heard or passed or class_ is not self._classes[moat]:
+            if moat in told or passed or class_ is not self._classes[moat]:
                 self._news[moat] = at
             self._classes[moat] = class_
         self._following = following

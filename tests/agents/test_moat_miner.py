@@ -184,6 +184,16 @@ def test_a_moat_that_was_not_heard_is_not_seen() -> None:
     assert heard.missing(later) == [CODE], "the newest message was missed"
 
 
+def test_what_is_said_of_an_asset_that_nobody_trades_hides_nothing() -> None:
+    """No miner announces it: learners must not take it for news that they missed."""
+    mine, heard = Mine(), HeardMoats()
+    mine.world.model.bus.subscribe("code-data:*", heard.on_moat_data, "ears")
+    _value(mine, ())
+    later = mine.see(START + 1, commit("BTC", START + 1))
+    assert later.features[0, MOAT_COLUMNS.start + CODE] != 0.0
+    assert heard.without_missing(later) is later
+
+
 def test_a_failed_source_is_noted_once_too() -> None:
     mine = Mine()
     for at in (START, START + 1):
