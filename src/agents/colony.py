@@ -160,6 +160,13 @@ class Colony:
         except KeyError:
             raise NotFound(f"no learner is called {name!r}") from None
 
+    def rows_of(self, names: Sequence[str]) -> IntArray:
+        """The rows of living learners, (names,). Raises NotFound."""
+        try:
+            return np.array([self._row_of[name] for name in names], np.int64)
+        except KeyError as error:
+            raise NotFound(f"no learner is called {error}") from None
+
     def __contains__(self, name: str) -> bool:
         """Whether a learner of this name lives."""
         return name in self._row_of

@@ -195,6 +195,8 @@ class LearnerCollective:
 
     def _publish(self, idea: SwarmIdea, snapshot: Snapshot) -> None:
         place, side, at = idea.pair_index, idea.side, snapshot.at
+        record = track_record(self._colony, idea.learners)
+        simulated_pnl, total_pnl, win_rate, trade_count, generation, focus = record
         message = MycelialIdea(
             source=idea.learners[0],
             at=at,
@@ -208,7 +210,12 @@ class LearnerCollective:
             learners=idea.learners,
             interestingness=self._archive.mean_interest(idea.learners),
             strategy_type=self._strategies[idea.horizon],
-            **track_record(self._colony, idea.learners)._asdict(),
+            simulated_pnl=simulated_pnl,
+            total_pnl=total_pnl,
+            win_rate=win_rate,
+            trade_count=trade_count,
+            agent_generation=generation,
+            product_focus=focus,
         )
         self._model.bus.publish("mycelial-trade-ideas", message)
 

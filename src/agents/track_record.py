@@ -26,8 +26,7 @@ class TrackRecord(NamedTuple):
 
 def track_record(colony: Colony, learners: Sequence[str]) -> TrackRecord:
     """Of these living learners, at least one; NotFound where one of them is not."""
-    rows, row_of = colony.rows, colony.row_of
-    places = np.array([row_of(name) for name in learners])
+    rows, places = colony.rows, colony.rows_of(learners)
     recent, total, wins, trades, generation, moat = _summed(rows.numbers, rows.counts, places, len(HOMES))
     size = len(learners)
     return TrackRecord(recent / size, total / size, wins / trades if trades else 0.0, trades, generation, HOMES[moat])
