@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..core.config import Haven
 from . import colony_layout as k
 from .colony import Colony
 from .colony_diversity import Likeness, likeness
 from .colony_sharing import mark_toxic
-from .world import World
+from .nursery import Nursery
 
 
 class Watch:
@@ -18,10 +19,10 @@ class Watch:
     nobody else's birth or death moves the mark.
     """
 
-    def __init__(self, world: World, colony: Colony) -> None:
-        self._colony, self._settings = colony, world.settings.haven
-        if self._settings.toxic_ratio > 0.0:
-            world.nursery.on_change(self.mark)
+    def __init__(self, settings: Haven, nursery: Nursery, colony: Colony) -> None:
+        self._colony, self._settings = colony, settings
+        if settings.toxic_ratio > 0.0:
+            nursery.on_change(self.mark)
 
     def mark(self) -> None:
         """Mark the poisoned share among those who live now."""

@@ -270,7 +270,7 @@ def populate(world: World) -> None:
     settings, pairs = world.settings, len(world.pairs)
     colony = Colony(settings.learners, settings.costs, len(FEATURES), pairs, world.model.seed)
     LearnerCollective(world, colony)
-    world.watch = Watch(world, colony)
+    world.watch = Watch(world.settings.haven, world.nursery, colony)
 
 
 def _always_in(moat: str) -> list[int]:

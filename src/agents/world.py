@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -13,10 +13,8 @@ from ..core.config import Settings
 from ..core.model import MycelialAgent, MycelialModel
 from ..core.ports import Memory
 from ..core.types import Pair
+from .haven import Watch
 from .nursery import Nursery
-
-if TYPE_CHECKING:
-    from .haven import Watch
 
 
 class Figures:
