@@ -144,7 +144,7 @@ class KrakenFeed:
         self._spreads = None
         newest, due = opened, closes + round(1000 * self._settings.grace_seconds)
         while not self._closing.is_set():
-            now, wanted = self._clock.now_ms(), self.meanwhile()
+            wanted, now = self.meanwhile(), self._clock.now_ms()  # what it did lies before the slice that tells of it
             if now <= closes:  # what is quoted later was not known at the slice's time
                 self._spreads, self._quoted_at = self.public.market.spreads(), now
             if now >= due:
