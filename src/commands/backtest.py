@@ -84,7 +84,8 @@ def _walk(
     seen = feed.observations if isinstance(feed, HistoryFeed) else ()
     for row in history_rows(feed.history, seen):
         house.ledger.append([row], durable=False)
-    with Progress(house.engine, timer, len(feed.history.times), feed.simulated, quiet) as progress:
+    span = (int(feed.history.times[0]), int(feed.history.times[-1]))
+    with Progress(house.engine, timer, span, feed.simulated, quiet) as progress:
         progress.phase = "backtest"
         observers: Sequence[Observer] = (*takers, progress)
         Runner(house.engine, house.ledger, timer, Pace(None, timer), observers, None).run(digested(feed, digest))

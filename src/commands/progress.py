@@ -19,17 +19,23 @@ _LIVE_EVERY_SECONDS = 0.25
 
 
 class Progress:
-    """An observer of reports. `total` slices (None: endless) give the ETA; `quiet` shows nothing."""
+    """An observer of reports; `quiet` shows nothing.
 
-    def __init__(self, engine: Engine, timer: Timer, total: int | None, simulated: bool, quiet: bool = False) -> None:
+    `span` (UTC ms), from the first slice to the last, gives share and ETA; None: nobody knows where it ends. The share
+    is one of time: slices without bars, in which a moat said something, are many and come as they come.
+    """
+
+    def __init__(
+        self, engine: Engine, timer: Timer, span: tuple[int, int] | None, simulated: bool, quiet: bool = False
+    ) -> None:
         self._engine = engine
         self._timer = timer
-        self._total = total
+        self._span = span
         self._simulated = simulated
         self._quiet = quiet
         self._live: Live | None = None
         self._started = self._shown = timer.seconds()
-        self._slices = self._bars = 0
+        self._bars = 0
         self._events: Counter[str] = Counter()
         self.phase = "running"
         self.paced_from = 0
@@ -48,7 +54,6 @@ class Progress:
 
     def __call__(self, report: Report) -> None:
         """Count a report; show when it is time."""
-        self._slices += 1
         self._bars += report.bars
         self._events["fills"] += len(report.fills)
         if self._quiet:
@@ -72,9 +77,9 @@ class Progress:
             f"conflicts {counts['conflicts']}",
             f"fills {self._events['fills']}",
         ]
-        if self._total:
-            left = (self._total - self._slices) * (now - self._started) / max(self._slices, 1)
-            parts.insert(2, f"{self._slices / self._total:.0%}, {left:.0f} s left")
+        if self._span is not None and self._span[0] < report.at <= self._span[1]:
+            share = (report.at - self._span[0]) / (self._span[1] - self._span[0])
+            parts.insert(2, f"{share:.0%}, {(1 - share) / share * (now - self._started):.0f} s left")
         if report.halted:
             parts.append(f"HALTED: {report.halted}")
         if not report.bus_up:
