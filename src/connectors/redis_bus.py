@@ -8,8 +8,9 @@ from threading import Event
 from ..core.bus import BARRIER_CHANNEL, FanOut, Route
 from ..core.clock import Timer
 from ..core.config import BusSettings
+from ..core.envelopes import Envelope, encode
 from ..core.errors import BusError
-from ..core.messages import CHANNELS, Barrier, Envelope, encode
+from ..core.messages import CHANNELS, Barrier
 from ..core.ports import Clock, Foreign
 from .redis_wire import WIRE_ERRORS, Wire, escape_glob, listen, next_message, open_connection
 

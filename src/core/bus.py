@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .config import BusSettings
+from .envelopes import Envelope, decode, encode, finiteness, validate
 from .errors import AgentFault, BusError, InvariantError
 from .inbox import Inbox
-from .messages import CHANNELS, AnyMessage, Envelope, Message, channel_of, decode, encode, finiteness, validate
+from .messages import CHANNELS, AnyMessage, Message, channel_of
 from .ports import Clock, DeadLetter, Failure, Foreign, Handler, Origin
 
 LOCAL_EPOCH = 1

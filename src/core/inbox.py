@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .config import BusSettings
+from .envelopes import Envelope, decode
 from .errors import BusError
-from .messages import Barrier, Control, Envelope, decode
+from .messages import Barrier, Control
 from .ports import Clock, DeadLetter, Foreign
 from .signing import verify_signature
 

@@ -14,17 +14,9 @@ import pytest
 from src.core.bus import FanOut
 from src.core.clock import SimClock
 from src.core.config import BusSettings
+from src.core.envelopes import MAX_MESSAGE_BYTES, Envelope, encode
 from src.core.errors import AgentFault, BusError, InvariantError
-from src.core.messages import (
-    MAX_MESSAGE_BYTES,
-    BaselineIdea,
-    Control,
-    Envelope,
-    MarketData,
-    Message,
-    MycelialIdea,
-    encode,
-)
+from src.core.messages import BaselineIdea, Control, MarketData, Message, MycelialIdea
 from src.core.ports import Failure, Foreign
 from src.core.signing import sign
 from src.core.types import CommandKind, Pair, Side, Vote

@@ -17,7 +17,8 @@ from src.connectors.embedded_valkey import EmbeddedValkey
 from src.connectors.redis_bus import RedisBus, tap
 from src.connectors.state_folder import find
 from src.core.clock import SimClock, Timer
-from src.core.messages import CHANNELS, Barrier, Message, finiteness
+from src.core.envelopes import finiteness
+from src.core.messages import CHANNELS, Barrier, Message
 from tests.worlds import settings
 
 from .cli import PAIRS, SECONDS, SMALL, Process, Say, mycelial, one_line, refused

@@ -10,8 +10,9 @@ import pytest
 
 from src.core.bus import LocalBus
 from src.core.clock import SimClock, Timer
+from src.core.envelopes import finiteness
 from src.core.errors import BusError
-from src.core.messages import CHANNELS, Barrier, finiteness
+from src.core.messages import CHANNELS, Barrier
 from src.core.signing import sign, verify_signature
 from src.core.types import Side, Vote
 from tests.checks import bus_checks

@@ -13,6 +13,7 @@ import pytest
 from src.agents import KINDS
 from src.core.bus import LocalBus
 from src.core.clock import SimClock
+from src.core.envelopes import Envelope, decode, encode
 from src.core.errors import BusError
 from src.core.messages import (
     BY_TEMPLATE,
@@ -24,7 +25,6 @@ from src.core.messages import (
     ConsensusReached,
     Control,
     Deployment,
-    Envelope,
     Hibernation,
     MarketData,
     Message,
@@ -37,8 +37,6 @@ from src.core.messages import (
     SynthesizedTrade,
     TradeConfirmation,
     channel_of,
-    decode,
-    encode,
 )
 from src.core.ports import Handler
 from src.core.types import CommandKind, Pair, Points, Side, Status, Stream, Vote

@@ -9,8 +9,9 @@ import pytest
 
 from src.commands.run import _left_of
 from src.core.bus import LocalBus
+from src.core.envelopes import Envelope, encode
 from src.core.history import HistoryFeed
-from src.core.messages import Control, Envelope, encode
+from src.core.messages import Control
 from src.core.signing import sign
 from src.core.types import Command, CommandKind, OrderKind, Side
 from src.services.recovery import Recorded, catch_up

@@ -16,16 +16,9 @@ from src.connectors.memory_ledger import Kept, MemoryLedger
 from src.core.bus import LocalBus
 from src.core.clock import SimClock, iso
 from src.core.config import LedgerSettings
+from src.core.envelopes import Envelope, encode
 from src.core.errors import BrokerError, InvariantError
-from src.core.messages import (
-    Control,
-    Envelope,
-    Message,
-    MycelialIdea,
-    SynthesizedTrade,
-    TradeConfirmation,
-    encode,
-)
+from src.core.messages import Control, Message, MycelialIdea, SynthesizedTrade, TradeConfirmation
 from src.core.ports import Broker, Handler, Row
 from src.core.signing import sign
 from src.core.types import (

@@ -12,8 +12,9 @@ from redis.exceptions import RedisError
 
 from ...core.bus import LocalBus
 from ...core.clock import SimClock, Timer
+from ...core.envelopes import Envelope, encode
 from ...core.errors import BusError
-from ...core.messages import Envelope, MarketData, Message, encode
+from ...core.messages import MarketData, Message
 from ...core.ports import Bus
 from ...core.types import Pair
 from .measure import MICROSECONDS, Measured, Parts, Sizes, alternated, each_seconds, middle, seconds_of
