@@ -37,6 +37,7 @@ def make(folder: Path) -> Path:
     """A minimal Debian with this Python under `/usr/local`, as the image's base has it."""
     words = ["debootstrap", "--variant=minbase", f"--include={NEEDED}", SUITE, str(folder)]
     subprocess.run(words, check=True, capture_output=True, timeout=900)
+    folder.chmod(0o755)  # a root that only root may enter is none for the image's user
     put_python(folder)
     return folder
 
