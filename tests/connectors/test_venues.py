@@ -316,3 +316,21 @@ def test_a_stream_that_is_gone_or_missed_something_is_said_at_once_and_entries_w
         stage.next(lambda one: sum((e.amount for e in stage.said if isinstance(e, Executed)), Decimal(0)) == missed)
     finally:
         stage.close()
+
+
+def test_a_cut_that_is_over_before_anybody_looked_is_said_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever trades then asks again how orders stand, however quickly the stream came back."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    stage = AtKrakenWithStream(tmp_path)
+    try:
+        assert venue_checks.heard(stage, StatusChanged).connected
+        stage.account.events()
+        executions = stage.account._account.private.executions
+        stage.server.cut()
+        stage.until(lambda: executions.counts["gap_cut"])
+        stage.until(lambda: not stage.account.troubles())
+        said = [event.connected for event in stage.account.events() if isinstance(event, StatusChanged)]
+        assert said == [False, True]
+        assert not [event for event in stage.account.events() if isinstance(event, StatusChanged)], "it is said once"
+    finally:
+        stage.close()

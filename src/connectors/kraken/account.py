@@ -54,6 +54,7 @@ class TradedAccount:
         self._attempts = Attempts(settings.streams.connection, generator_for(ports.seed, "kraken:account"))
         self._status: VenueStatus | None = None
         self._told: tuple[VenueStatus, bool] | None = None
+        self._interrupted = False
         self._held: deque[VenueEvent] = deque()
         self._armed, self._armed_at_s = False, 0.0
         self._closing, self._opened = Event(), Event()
@@ -176,6 +177,7 @@ class TradedAccount:
         for event in self._account.events():
             if isinstance(event, StatusChanged) and event.pair is None:
                 self._status = event.status
+                self._interrupted |= not event.connected
                 continue
             if isinstance(event, Answered) and event.ask is Ask.BALANCES:
                 self.balances = dict(event.balances)
@@ -196,10 +198,13 @@ class TradedAccount:
             self._rest.dead_man(seconds)
 
     def _standing(self) -> Sequence[VenueEvent]:
+        """How the venue stands where that changed, and a cut that was over before anybody looked."""
         if self._status is None:
             return ()
-        now = (self._status, not self.troubles())
-        if now == self._told:
+        at, before, now = self._clock.now_ms(), self._told, (self._status, not self.troubles())
+        interrupted, self._interrupted = self._interrupted and before is not None and before[1] and now[1], False
+        if now == before and not interrupted:
             return ()
         self._told = now
-        return (StatusChanged(*now, self._clock.now_ms()),)
+        cut = (StatusChanged(self._status, False, at),) if interrupted else ()
+        return (*cut, StatusChanged(*now, at))
