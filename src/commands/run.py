@@ -141,7 +141,7 @@ class _Session:
         recorder = Recorder()
         series = Series(self._settings.statistics.kept_intervals)
         switch = self._arm()
-        board = Board(house, self._ledger, series, mode, self._source, self._bus_url)
+        board = Board(house, self._ledger, series, mode, self._source, self._bus_url, timer)
         board.switch = switch
         candles = Candles()
         pace = Pace(speed, timer, self._source.history_ends)

@@ -14,6 +14,7 @@ from ..backtesting import findings
 from ..backtesting.discovery import discover
 from ..backtesting.series import Series
 from ..core import records
+from ..core.clock import Timer
 from ..core.engine import Report
 from ..core.timeframes import HOUR_MS
 from ..services.kill_switch import KillSwitch
@@ -23,16 +24,20 @@ from ..services.writer import Writer
 from ..wiring import House
 from .feeds import Source
 
+_DISCOVERY_SECONDS = 10.0  # between two looks for anomalies and correlations, each of which takes a hundredth of one
+
 
 class Board:
     """An observer that keeps the newest report; `status` may be asked from any thread."""
 
-    def __init__(self, house: House, ledger: Writer, series: Series, mode: str, source: Source, bus_url: str) -> None:
-        self._house = house
+    def __init__(
+        self, house: House, ledger: Writer, series: Series, mode: str, source: Source, bus_url: str, timer: Timer
+    ) -> None:
+        self._house, self._timer = house, timer
         self._ledger = ledger
         self._health = source.health
         self._series = series
-        self._found: tuple[int, dict[str, Any]] = (-1, {})
+        self._found: tuple[int, float, dict[str, Any]] = (-1, float("-inf"), {})
         self._reconciled: Mapping[str, list[str]] = {}
         self._fixed = {
             "mode": mode,
@@ -71,12 +76,15 @@ class Board:
         return {"done": found is not None, "found": found or []}
 
     def _findings(self, at: int) -> dict[str, Any]:
-        """How the moats stand, and what was discovered; the latter looked for once an hour at most."""
-        hour, found = self._found
-        settings = self._house.settings
-        if at // HOUR_MS != hour:
+        """How the moats stand, and what was discovered; the latter looked for once an hour of the market at most.
+
+        Where hours fly by it is not looked for at every question either: it would cost more than all else is worth.
+        """
+        hour, since, found = self._found
+        settings, now = self._house.settings, self._timer.seconds()
+        if at // HOUR_MS != hour and now - since >= _DISCOVERY_SECONDS:
             found = discover(self._series.aligned(), settings.statistics)
-            self._found = (at // HOUR_MS, found)
+            self._found = (at // HOUR_MS, now, found)
         moats = findings.moats(self._series.view, settings.moats.board.strength)
         return {"moats": moats, "synthesis": findings.synthesis(moats), "discovery": found}
 
