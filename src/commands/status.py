@@ -82,7 +82,7 @@ class Board:
         """
         hour, since, found = self._found
         settings, now = self._house.settings, self._timer.seconds()
-        if at // HOUR_MS != hour and now - since >= _DISCOVERY_SECONDS:
+        if at // HOUR_MS != hour and (not found or now - since >= _DISCOVERY_SECONDS):
             found = discover(self._series.aligned(), settings.statistics)
             self._found = (at // HOUR_MS, now, found)
         moats = findings.moats(self._series.view, settings.moats.board.strength)

@@ -336,7 +336,7 @@ def test_status_lists_every_source_and_every_moat(run: Run, tmp_path: Path) -> N
     ledger = Writer(SqliteSink(tmp_path / "ledger.sqlite", tree.ledger, mode="paper", ledger_id="x"), tree.ledger)
     source = Source(run.feed, "wall", 0, run.feed.health)  # type: ignore[arg-type]
     series = Series(tree.statistics.kept_intervals)
-    board = Board(run.house, ledger, series, "paper", source, "")
+    board = Board(run.house, ledger, series, "paper", source, "", Timer())
 
     def answer(slices: int) -> tuple[dict[str, Any], dict[str, Any]]:
         for report in run.walk(slices).reports[-slices:]:
