@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import compress
+
 import numpy as np
 
 from ..core.config import Haven
@@ -30,8 +32,8 @@ class Watch:
 
     def toxic(self) -> tuple[str, ...]:
         """The poisoned, by name."""
-        flags = self._colony.rows.counts[:, k.TOXIC]
-        return tuple(name for name in self._colony.names if flags[self._colony.row_of(name)])
+        names = self._colony.names
+        return tuple(compress(names, self._colony.rows.counts[self._colony.rows_of(names), k.TOXIC]))
 
     @property
     def population(self) -> int:

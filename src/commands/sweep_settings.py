@@ -81,10 +81,7 @@ def _way(leaf: str) -> Way:
 def _at(tree: Any, way: Way, leaf: str) -> Any:
     """The value at `way`; UsageError where a list is shorter."""
     for step in way:
-        try:
-            tree = tree[step] if isinstance(step, int) else getattr(tree, step)
-        except IndexError:
-            raise UsageError(f"--grid {leaf}: there is no element [{step}], only {len(tree)}, counted from 0") from None
+        tree = _item(tree, step, leaf) if isinstance(step, int) else getattr(tree, step)
     return tree
 
 
@@ -115,6 +112,7 @@ def _put(tree: Any, way: Way, value: Any, leaf: str) -> Any:
 
 
 def _item(tree: Any, step: str | int, leaf: str) -> Any:
+    """An element of a list, or a value of a mapping; UsageError where a list is shorter."""
     try:
         return tree[step]
     except IndexError:

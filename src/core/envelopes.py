@@ -50,10 +50,7 @@ def decode(raw: bytes, channel_name: str) -> Envelope:
         envelope = _decoder.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BusError(f"malformed message: {error}") from error
-    expected = channel_of(channel_name).struct
-    if type(envelope.body) is not expected:
-        raise BusError(f"{type(envelope.body).__name__} does not belong on {channel_name}")
-    _refuse_not_finite(envelope.body)
+    validate(envelope.body, channel_name)
     return envelope
 
 
