@@ -123,3 +123,11 @@ def synthesis(standings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 _GRADES = (STRONG, MODERATE, WEAK, NONE)
+
+
+def pattern_ends(learning: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """What became of the patterns put before the researchers, of all of them; empty where there were none."""
+    made = learning.get("patterns", {})
+    asked = made.get("requested", 0)
+    ends = {name: made.get(name, 0) for name in ("validated", "failed", "undecided")}
+    return ends | {"waiting for their windows": asked - sum(ends.values())} if asked else {}

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from .findings import pattern_ends
 from .result import CONTROLS, EDGE_TESTED, quote_of
 from .runs import Run
 from .table import coloured, new_table
@@ -47,15 +48,13 @@ def tool_table(run: Run) -> Table | None:
 def pattern_table(run: Run) -> Table | None:
     """PATTERNS: what became of those that learners put before the researchers; None where there was none."""
     learning = run.result.get("learning", {})
-    made = learning.get("patterns", {})
-    asked = made.get("requested", 0)
-    if not asked:
+    ends = pattern_ends(learning)
+    if not ends:
         return None
+    (*judged, waiting), asked = ends.items(), sum(ends.values())
     shown = new_table(f"PATTERNS ({asked} put before the researchers)", ("Outcome", "Count", "%"))
-    rows = {name: made.get(name, 0) for name in ("validated", "failed", "undecided")}
-    rows |= {f"undecided, {why}": count for why, count in learning.get("undecided", {}).items()}
-    rows["waiting for their windows"] = asked - sum(made.get(name, 0) for name in ("validated", "failed", "undecided"))
-    for name, count in rows.items():
+    reasons = [(f"undecided, {why}", count) for why, count in learning.get("undecided", {}).items()]
+    for name, count in (*judged, *reasons, waiting):
         shown.add_row(name, str(count), percent(count / asked, 1))
     return shown
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..agents.population import members, society
+from ..backtesting.findings import pattern_ends
 from ..connectors.memory_ledger import MemoryLedger
 from ..core.bus import LocalBus
 from ..core.clock import SimClock
@@ -75,13 +76,9 @@ def _show(found: dict[str, Any]) -> None:
 
 def judged(learning: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     """What became of the patterns that learners put before the researchers, in two lines; none where there are none."""
-    made = learning.get("patterns", {})
-    asked = made.get("requested", 0)
-    if asked:
-        ends = {name: made.get(name, 0) for name in ("validated", "failed", "undecided")}
-        told = [f"{name} {count}" for name, count in ends.items()]
-        told.append(f"waiting for their windows {asked - sum(ends.values())}")
-        yield f"patterns requested {asked}: {', '.join(told)}"
+    ends = pattern_ends(learning)
+    if ends:
+        yield f"patterns requested {sum(ends.values())}: {', '.join(f'{name} {n}' for name, n in ends.items())}"
         why = ", ".join(f"{reason} {count}" for reason, count in learning.get("undecided", {}).items())
         yield f"undecided because: {why or '-'}"
 
