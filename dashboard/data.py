@@ -73,9 +73,9 @@ class Engine:
         """Everybody who lives now."""
         return self._question("census", FRESH_CENSUS_SECONDS)
 
-    def candles(self, pair: str) -> Answer:
-        """The newest candles of a pair."""
-        return self._question("candles", FRESH_SECONDS, pair=pair)
+    def candles(self, pair: str, newest: int) -> Answer:
+        """Candles of a pair in the `newest` slices; no more is asked for than is shown."""
+        return self._question("candles", FRESH_SECONDS, pair=pair, newest=newest)
 
     def command(self, name: str, **fields: Any) -> str:
         """Ask for something; what it leads to. MycelialError with the reason when it is refused."""
@@ -85,7 +85,7 @@ class Engine:
         return f"{answer['command']}: {answer['effect']}"
 
     def _question(self, name: str, fresh: float, **fields: Any) -> Answer:
-        key = name + "".join(map(str, fields.values()))
+        key = " ".join(map(str, (name, *fields.values())))
         with self._lock:
             asking = self._asking.setdefault(key, Lock())
         with asking:

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import charts, parts, theme
 from dashboard.data import Answer, Door, at_of
 
-_MARKS = 120
+_MARKS, _SHOWN = 120, 300
 STAGES = {
     "active": "active",
     "probation_1": "probation",
@@ -49,7 +49,7 @@ def _usual(pairs: Sequence[str]) -> int:
 def _body() -> None:
     found, pair = parts.door(), str(st.session_state.get("asset"))
     trades = found.ledger.rows("SELECT * FROM trades WHERE pair = ? ORDER BY rowid DESC LIMIT 300", pair)
-    candles = found.engine.candles(pair)
+    candles = found.engine.candles(pair, st.session_state.get("candle_count") or _SHOWN)
     parts.places(
         lambda: _standing(found, pair, candles, trades),
         lambda: _life(found, pair),
@@ -142,10 +142,10 @@ def change_row(one: Mapping[str, Any], zone: str) -> dict[str, Any]:
 def _prices(found: Door, pair: str, candles: Answer, trades: Sequence[Mapping[str, Any]]) -> None:
     parts.heading("price", f"{theme.safe(pair)}: candles, ideas, trades")
     zone, told = parts.zone(), candles.fields
-    shown = st.segmented_control("Candles", [100, 300, 1000], default=300, key="candle_count") or 300
-    if told.get("opened"):
-        prices = {name: told[name][-shown:] for name in ("open", "high", "low", "close", "volume")}
-        opened = told["opened"][-shown:]
+    st.segmented_control("Candles", [100, _SHOWN, 1000], default=_SHOWN, key="candle_count")
+    opened = told.get("opened")
+    if opened:
+        prices = {name: told[name] for name in ("open", "high", "low", "close", "volume")}
         marks = marks_of(found, pair, trades, opened[0], zone)
         drawn = charts.candles({"at": [theme.moment(at, zone) for at in opened], **prices}, marks, parts.colours())
         parts.chart(drawn, "candles")

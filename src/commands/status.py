@@ -24,7 +24,7 @@ from ..services.writer import Writer
 from ..wiring import House
 from .feeds import Source
 
-_DISCOVERY_SECONDS = 10.0  # between two looks for anomalies and correlations, each of which takes a hundredth of one
+_DISCOVERY_SECONDS = 30.0  # between two looks for anomalies and correlations; one takes up to a fiftieth of one
 
 
 class Board:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from src.commands.candles import MOST, Candles
-from src.core.errors import NotFound
+from src.core.errors import NotFound, UsageError
 from src.core.types import BarBlock, Pair
 
 PAIRS = (Pair("BTC/USD"), Pair("ETH/USD"))
@@ -48,3 +48,15 @@ def test_none_yet_no_such_pair_and_no_more_than_an_answer_holds() -> None:
     with pytest.raises(NotFound, match="no pair 'DOGE/USD'; it trades BTC/USD, ETH/USD"):
         kept(block(1)).told({"pair": "DOGE/USD"})
     assert len(kept(*map(block, range(MOST + 5))).told({"pair": "BTC/USD"})["opened"]) == MOST
+
+
+def test_no_more_than_was_asked_for_is_looked_at() -> None:
+    candles = kept(block(1), block(2), block(3, (True, False)))
+    assert candles.told({"pair": "BTC/USD", "newest": 2})["opened"] == [2, 3]
+    assert candles.told({"pair": "ETH/USD", "newest": 2})["opened"] == [2]
+
+
+@pytest.mark.parametrize("newest", [0, -1, MOST + 1, 2.0, "all", True, None])
+def test_a_number_of_candles_that_cannot_be_is_refused(newest: object) -> None:
+    with pytest.raises(UsageError, match="a whole number from 1 to 1000"):
+        kept(block(1)).told({"pair": "BTC/USD", "newest": newest})

@@ -34,7 +34,9 @@ def test_discovery_is_looked_for_once_an_hour_and_not_at_every_question(monkeypa
     board = Board(house, ledger, series, "paper", source, "", hand)
     assert [board._findings(HOUR_MS + ms)["discovery"] for ms in (0, 1, HOUR_MS - 1)] == [{"looks": 1}] * 3
     assert [board._findings(hour * HOUR_MS)["discovery"] for hour in range(2, 200)] == [{"looks": 1}] * 198
-    hand.at += 10.0
+    hand.at += 29.0
+    assert board._findings(200 * HOUR_MS)["discovery"] == {"looks": 1}
+    hand.at += 1.0
     assert board._findings(200 * HOUR_MS)["discovery"] == {"looks": 2}
     hand.at += 1000.0
     assert board._findings(200 * HOUR_MS + 1)["discovery"] == {"looks": 2}, "the same hour"
