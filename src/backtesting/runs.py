@@ -79,7 +79,7 @@ def _names(folders: list[Path]) -> str:
 
 
 def _nothing(runs_dir: Path) -> str:
-    return f"{runs_dir} holds no finished run; make one with `mycelial backtest`"
+    return f"{runs_dir} holds no finished run; make one with `mycelial backtest`, or name one of `run`: STATE/runs/ID"
 
 
 def load_run(folder: Path) -> Run:
