@@ -137,7 +137,7 @@ def _ticks(path: Path, timeframe: str, options: RunOptions) -> TickFeed:
     """Recorded trades choose their own pairs and days."""
     for flag in ("venue", "pairs", "timerange"):
         if getattr(options, flag) is not None:
-            raise UsageError(f"--{flag} belongs to a data folder; {path} holds recorded trades, all of which are taken")
+            raise UsageError(f"--{flag} belongs to a data folder; {path} is one file, whose trades are all taken")
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
     trades = read_trades(files)
     common.say(f"{path}: {trades.report}")
