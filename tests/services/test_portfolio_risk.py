@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from src.backtesting.evidence.var_exceptions import value_at_risk as examined
@@ -185,6 +185,7 @@ def test_what_has_no_target_goes_and_buys_are_cut_to_the_cash() -> None:
 
 
 @OFTEN
+@example({Pair(n): 1 for n in "ABCD"}, {Pair(n): 1 for n in "ABCDE"}, 0, "0.5")  # nothing buys what is missing
 @given(HOLDINGS, HOLDINGS, st.integers(0, 200), st.sampled_from(["0", "0.1", "0.5"]))
 def test_each_share_ends_in_its_band_and_no_order_could_be_left_out(
     worth: dict[Pair, int], weights: dict[Pair, int], cash: int, width: str
@@ -200,7 +201,8 @@ def test_each_share_ends_in_its_band_and_no_order_could_be_left_out(
         change = move.value if move.side is Side.BUY else -move.value
         after[move.pair] = after.get(move.pair, D(0)) + change
     bought = [move for move in moves if move.side is Side.BUY]
-    cut = any(abs(after[m.pair] - targets[m.pair] * equity) > D("1e-12") for m in bought)
+    spendable = D(cash) + sum(move.value for move in moves if move.side is Side.SELL)
+    cut = spendable == 0 or any(abs(after[m.pair] - targets[m.pair] * equity) > D("1e-12") for m in bought)
     for pair in {*values, *targets}:
         target = targets.get(pair, D(0)) * equity
         assert cut or abs(after.get(pair, D(0)) - target) <= band * target + D("1e-12")
