@@ -64,6 +64,8 @@ class Builder(MycelialAgent):
         """
         if not self._world.nursery.founded:
             self._count_turnover(snapshot)
+        if not (self._unsaid or self._leaving or self._consensus or self._requests or self._ends()):
+            return
         unsaid, self._unsaid = self._unsaid, []
         for pair in unsaid:
             self._announce(pair, "bootstrap", "", snapshot.at)
@@ -198,6 +200,10 @@ class Builder(MycelialAgent):
             self._changed_at[pair] = at
             self._noted.pop(pair, None)
             self.model.note(Decision(at, "deployment", pair, reason="retired", source=self.name))
+
+    def _ends(self) -> bool:
+        """Whether an emergency shutdown begins, goes on or was lifted."""
+        return self._halt.emergency or self._put_away
 
     def _prepare_for_the_end(self, at: int) -> None:
         """In an emergency shutdown what every team knows is put away once; nobody leaves."""

@@ -7,7 +7,8 @@ Births and deaths touch their own row alone; what a learner is born with comes f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -79,13 +80,21 @@ class Colony:
         self._order: IntArray | None = None  # living rows by name; None after a birth or death
         self._grid: int | None = None
         self._population = 0
-        self._rows = self._blank_rows(_FIRST_ROWS)
+        self._rows = self._by_slot = self._blank_rows(_FIRST_ROWS)
+        self._lay(self._rows)
         self._past = k.Past(
             np.full((self._depth, n_pairs, n_features), np.nan),
             np.full((self._depth, n_pairs), np.nan),
             np.full((self._depth, n_pairs), np.nan),
         )
         self._work = k.Work(np.empty(self._past.close.shape), np.empty(n_pairs, dtype=np.int64))
+        self._slice = k.Slice(
+            np.empty(n_pairs, dtype=np.bool_),
+            np.empty(n_pairs),
+            np.empty(n_pairs),
+            np.empty(n_pairs),
+            np.empty((n_pairs, n_features)),
+        )
         self._seen_at = np.full(n_pairs, k.EMPTY, dtype=np.int64)
         self._ballot = Ballot(n_pairs, settings.min_learners)
 
@@ -132,13 +141,13 @@ class Colony:
         """
         self._check_birth(name, pair_index, horizon, always_in)
         generation = 0 if parent is None else int(self._rows.counts[self.row_of(parent), k.GENERATION]) + 1
-        free = np.flatnonzero(self._rows.counts[:, k.ALIVE] == 0)
-        if free.size == 0:
+        if len(self._row_of) == self.capacity:
             self._grow()
-        row = int(free[0]) if free.size else len(self._row_of)
+        row = int(self._rows.counts[:, k.ALIVE].argmin())  # the first free one
         self._draw(row, name, always_in)
         counts = self._rows.counts[row]
-        counts[[k.ALIVE, k.PAIR, k.HORIZON, k.GENERATION, k.MOAT]] = 1, pair_index, horizon, generation, moat
+        counts[k.ALIVE], counts[k.PAIR], counts[k.HORIZON] = 1, pair_index, horizon
+        counts[k.GENERATION], counts[k.MOAT] = generation, moat
         self._row_of[name] = row
         self._named[row], self._parents[row] = name, parent or ""
         self._changed()
@@ -160,12 +169,17 @@ class Colony:
         except KeyError:
             raise NotFound(f"no learner is called {name!r}") from None
 
-    def rows_of(self, names: Sequence[str]) -> IntArray:
+    def rows_of(self, names: Iterable[str]) -> IntArray:
         """The rows of living learners, (names,). Raises NotFound."""
         try:
-            return np.array([self._row_of[name] for name in names], np.int64)
+            return np.fromiter(map(self._row_of.__getitem__, names), np.int64)
         except KeyError as error:
             raise NotFound(f"no learner is called {error}") from None
+
+    def rows_behind(self, ideas: Sequence[SwarmIdea]) -> IntArray:
+        """The rows of those who support these ideas, one idea after the other. Raises NotFound where one is dead."""
+        known = self._ballot.rows_behind(ideas, self._population)  # to look every name up is dear
+        return self.rows_of(chain.from_iterable([idea.learners for idea in ideas])) if known is None else known
 
     def __contains__(self, name: str) -> bool:
         """Whether a learner of this name lives."""
@@ -224,21 +238,23 @@ class Colony:
     def _draw(self, row: int, name: str, always_in: Sequence[int]) -> None:
         """What differs between learners, from the learner's own stream in a fixed order."""
         settings, rng = self._settings, generator_for(self._seed, name)
-        numbers = self._rows.numbers[row]
-        spread = rng.uniform(-settings.learning_rate_spread, settings.learning_rate_spread)
-        numbers[k.RATE] = settings.learning_rate * math.exp(spread)
-        shift = rng.uniform(-settings.entry_score_spread, settings.entry_score_spread)
+        numbers, drawn = self._rows.numbers[row], rng.random(2 + self._n_features)
+        spread, shift = drawn[:2].tolist()
+        numbers[k.RATE] = settings.learning_rate * math.exp(_within(settings.learning_rate_spread, spread))
+        shift = _within(settings.entry_score_spread, shift)
         numbers[k.ENTRY] = min(1.0, max(0.0, settings.entry_score + shift))
-        chosen = rng.random(self._n_features) < settings.feature_mask_ratio
-        chosen[list(always_in)] = True
+        chosen = drawn[2:] < settings.feature_mask_ratio
+        for index in always_in:
+            chosen[index] = True
         others = rng.permutation(self._n_features)
-        if np.count_nonzero(chosen) < _FEWEST_FEATURES:
-            others = others[~chosen[others]]
-            chosen[others[: _FEWEST_FEATURES - np.count_nonzero(chosen)]] = True
         mask = np.flatnonzero(chosen)
+        if mask.size < _FEWEST_FEATURES:
+            others = others[~chosen[others]]
+            chosen[others[: _FEWEST_FEATURES - mask.size]] = True
+            mask = np.flatnonzero(chosen)
         self._rows.mask[row, : mask.size] = mask
         self._rows.counts[row, k.FEATURES] = mask.size
-        self._rows.stream[row] = rng.integers(2**64, dtype=np.uint64)
+        self._rows.stream[row] = rng.bit_generator.random_raw()
 
     def _blank_rows(self, capacity: int) -> k.Rows:
         settings, features = self._settings, self._n_features
@@ -263,7 +279,17 @@ class Colony:
         size = max(_FIRST_ROWS, self.capacity // 8)  # not double: every loop of a step passes over the free rows
         self._named, self._parents = (np.append(one, _nobody(size)) for one in (self._named, self._parents))
         rows, more = self._rows._asdict(), self._blank_rows(size)._asdict()
-        self._rows = k.Rows(**{column: np.concatenate((rows[column], more[column])) for column in rows})
+        self._lay(k.Rows(**{column: np.concatenate((rows[column], more[column])) for column in rows}))
+
+    def _lay(self, rows: k.Rows) -> None:
+        """Keep `rows`: guesses slot by slot, so that those of one slice lie side by side and few pages are looked at.
+
+        `_by_slot` are the same arrays as the loops take them.
+        """
+        guesses: FloatArray = np.ascontiguousarray(rows.guesses.swapaxes(0, 1))
+        guessed_at: IntArray = np.ascontiguousarray(rows.guessed_at.swapaxes(0, 1))
+        self._by_slot = rows._replace(guesses=guesses, guessed_at=guessed_at)
+        self._rows = rows._replace(guesses=guesses.swapaxes(0, 1), guessed_at=guessed_at.swapaxes(0, 1))
 
     # Steps
 
@@ -274,16 +300,17 @@ class Colony:
         when the grid runs backwards, a pair is fresh twice at one grid point, or a shape is not the colony's.
         """
         self._check(snapshot)
-        now = self._now(snapshot)
-        size = self.capacity
+        self._copy(snapshot)
+        grid, size = snapshot.grid, self._rows.counts.shape[0]
+        last = grid if self._grid is None else self._grid
         out = k.Out(np.empty(size), np.empty(size), np.empty(size), np.empty(size, dtype=np.bool_))
-        arguments: list[Any] = [*self._rows, *self._past, self._knobs, *self._work, *now, *out]
+        arguments: list[Any] = [*self._by_slot, *self._past, self._seen_at, self._knobs, *self._work, grid, last]
+        arguments += [*self._slice, *out]
         step_rows(*arguments)
-        self._grid = snapshot.grid
-        self._seen_at[now.fresh] = snapshot.grid
+        self._grid = grid
         for array in out:
-            array.flags.writeable = False
-        return ColonyStep(snapshot.grid, self._population, *out)
+            array.setflags(write=False)
+        return ColonyStep(grid, self._population, *out)
 
     def _check(self, snapshot: Snapshot) -> None:
         if snapshot.features.shape != (self._n_pairs, self._n_features):
@@ -294,18 +321,12 @@ class Colony:
         if snapshot.grid == self._grid and np.any(snapshot.fresh & (self._seen_at == snapshot.grid)):
             raise InvariantError(f"colony: a pair is fresh twice at grid {snapshot.grid}")
 
-    def _now(self, snapshot: Snapshot) -> k.Now:
-        """The slice in arrays of one memory layout, so that the loops are compiled once."""
-        opens = np.full(self._n_pairs, np.nan) if snapshot.bars is None else snapshot.bars.open.copy()
-        return k.Now(
-            snapshot.grid,
-            snapshot.grid if self._grid is None else self._grid,
-            snapshot.fresh.copy(),
-            snapshot.close.copy(),
-            opens,
-            snapshot.volatility.copy(),
-            np.array(snapshot.features, order="C"),
-        )
+    def _copy(self, snapshot: Snapshot) -> None:
+        """The slice into arrays of one memory layout, so that the loops are compiled once."""
+        fresh, close, opened, volatility, features = self._slice
+        fresh[:], close[:] = snapshot.fresh, snapshot.close
+        opened[:] = math.nan if snapshot.bars is None else snapshot.bars.open
+        volatility[:], features[:] = snapshot.volatility, snapshot.features
 
     def ideas(self, step: ColonyStep, snapshot: Snapshot) -> list[SwarmIdea]:
         """The swarm's ideas of this step, at most one a pair, in the order of pairs.
@@ -325,7 +346,7 @@ class Colony:
             raise InvariantError("colony: ideas belong to the newest step, before any birth or death")
         counts, order = self._rows.counts, self._by_name()
         said = (step.conviction, step.score, step.edge)
-        return self._ballot.ideas(self._names, order, counts, self._rows.numbers, said)
+        return self._ballot.ideas(self._names, order, counts, self._rows.numbers, said, self._population)
 
     # Reading
 
@@ -371,7 +392,7 @@ class Colony:
             if found.shape != array.shape or found.dtype != array.dtype:
                 raise DataError(f"colony state: {name} is {found.dtype}{found.shape}, settings ask for {array.shape}")
         copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
-        self._rows = k.Rows(**{name: copies[name] for name in k.Rows._fields})
+        self._lay(k.Rows(**{name: copies[name] for name in k.Rows._fields}))
         self._past = k.Past(**{name: copies[name] for name in k.Past._fields})
         self._seen_at = copies["seen_at"]
         self._row_of = {name: row for row, name in enumerate(state.names) if name}
@@ -380,6 +401,11 @@ class Colony:
 
     def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         return {**self._rows._asdict(), **self._past._asdict(), "seen_at": self._seen_at}
+
+
+def _within(spread: float, drawn: float) -> float:
+    """Evenly in [-spread, spread) for `drawn` in [0, 1), as `Generator.uniform` makes it of the same draw."""
+    return -spread + (spread + spread) * drawn
 
 
 def _nobody(capacity: int) -> npt.NDArray[np.object_]:

@@ -41,9 +41,11 @@ def _settle(rows: Rows, row: int, price: float, knobs: Knobs) -> None:
     counts[row, TRADES] += 1
     counts[row, WINS] += profit > 0.0
     numbers[row, BOOK_TOTAL] += profit
-    recent = 0.0
-    for index in range(min(counts[row, TRADES], book.shape[1])):
-        recent += book[row, index]
+    recent = numbers[row, BOOK_RECENT] + profit  # what the loop comes to while nothing was written over
+    if counts[row, TRADES] > book.shape[1]:
+        recent = 0.0
+        for index in range(book.shape[1]):
+            recent += book[row, index]
     numbers[row, BOOK_RECENT] = recent
     if counts[row, SILENCED] == 0:
         counts[row, SILENCED] = recent <= knobs.silence_profit and counts[row, TRADES] > knobs.silence_trades

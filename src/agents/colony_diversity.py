@@ -34,11 +34,10 @@ def likeness(policies: FloatArray, similarity: float, least: int) -> Likeness:
     """
     units, places = _directions(policies)
     if places.size < least or places.size == 0:
-        return Likeness(None, diversity(policies), None, ())
-    near = _cosines(units) >= similarity
-    medoid = int(np.argmax(near.sum(axis=1)))
-    members = tuple(places[near[medoid]].tolist())
-    return Likeness(len(members) / places.size, diversity(policies), int(places[medoid]), members)
+        return Likeness(None, _diversity(units), None, ())
+    medoid = int(np.argmax(_neighbours(units, similarity)))
+    members = tuple(places[_cosines_with(units, medoid) >= similarity].tolist())
+    return Likeness(len(members) / places.size, _diversity(units), int(places[medoid]), members)
 
 
 def diversity(policies: FloatArray) -> float:
@@ -46,7 +45,10 @@ def diversity(policies: FloatArray) -> float:
 
     From |sum of directions|^2 = n + 2 sum of cosines, so that it costs n steps, not n^2.
     """
-    units, _ = _directions(policies)
+    return _diversity(_directions(policies)[0])
+
+
+def _diversity(units: FloatArray) -> float:
     count = int(units.shape[0])
     if count < 2:
         return math.nan
@@ -58,7 +60,7 @@ def distances(policies: FloatArray) -> FloatArray:
     """Cosine distances (learners, learners), 0 with itself; 1 where either has learnt nothing."""
     units, places = _directions(policies)
     result = np.ones((policies.shape[0], policies.shape[0]))
-    result[np.ix_(places, places)] = 1.0 - _cosines(units)
+    _write_distances(units, places, result)
     np.fill_diagonal(result, 0.0)
     return result
 
@@ -81,17 +83,54 @@ def _lengths(policies: FloatArray) -> FloatArray:
 
 
 @compiled
-def _cosines(units: FloatArray) -> FloatArray:
-    """All cosines at once, one feature after the other: whole rows add up side by side, each sum in one order."""
-    count, features = units.shape
+def _cosines_from(columns: FloatArray, row: int, first: int, sums: FloatArray) -> None:
+    """Cosines of `row` with itself and all from `first` on, one feature after the other, into `sums` (learners,).
+
+    They add up side by side, each sum in one order. `columns` (features, learners) are the directions.
+    """
+    tail = sums[first:]
+    tail[:] = 0.0
+    for index in range(columns.shape[0]):
+        factor, others = columns[index, row], columns[index, first:]
+        for other in range(tail.shape[0]):
+            tail[other] += factor * others[other]
+
+
+@compiled
+def _cosines_with(units: FloatArray, row: int) -> FloatArray:
+    """Cosines of one with all, (learners,)."""
+    sums = np.empty(units.shape[0])
+    _cosines_from(units.T.copy(), row, 0, sums)
+    return sums
+
+
+@compiled
+def _neighbours(units: FloatArray, similarity: float) -> IntArray:
+    """How many are as near to each as that, (learners,); a cosine is the same from both sides and made once.
+
+    The cosines themselves are not kept: all of them together would drive everything else out of the cache.
+    """
     columns = units.T.copy()
-    result = np.zeros((count, count))
-    for row in range(count):
-        for index in range(features):
-            factor = columns[index, row]
-            for other in range(count):
-                result[row, other] += factor * columns[index, other]
-    return result
+    near, sums = np.zeros(units.shape[0], np.int64), np.empty(units.shape[0])
+    for row in range(units.shape[0]):
+        _cosines_from(columns, row, row, sums)
+        after, counts, near_row = sums[row + 1 :], near[row + 1 :], 0
+        for other in range(after.shape[0]):
+            is_near = 1 if after[other] >= similarity else 0
+            counts[other] += is_near
+            near_row += is_near
+        near[row] += near_row + (1 if sums[row] >= similarity else 0)
+    return near
+
+
+@compiled
+def _write_distances(units: FloatArray, places: IntArray, result: FloatArray) -> None:
+    """1 - cosine of each two, at their `places`."""
+    columns, sums = units.T.copy(), np.empty(units.shape[0])
+    for row in range(units.shape[0]):
+        _cosines_from(columns, row, row, sums)
+        for other in range(row, units.shape[0]):
+            result[places[row], places[other]] = result[places[other], places[row]] = 1.0 - sums[other]
 
 
 @compiled

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..core.types import BoolArray, FloatArray, IntArray
 from .colony_book import decide, fill
 from .colony_layout import (
@@ -64,11 +66,12 @@ from .colony_sightings import settle_pattern, sight_pattern
 
 
 @compiled
-def _record(past: Past, now: Now, clip: float) -> None:
+def _record(past: Past, seen_at: IntArray, now: Now, clip: float) -> None:
     slot = now.grid % past.close.shape[0]
     for pair in range(now.fresh.shape[0]):
         if not now.fresh[pair]:
             continue
+        seen_at[pair] = now.grid
         past.close[slot, pair] = now.close[pair]
         past.volatility[slot, pair] = now.volatility[pair]
         for index in range(now.features.shape[1]):
@@ -79,11 +82,11 @@ def _record(past: Past, now: Now, clip: float) -> None:
 @inlined
 def _drop_overdue(counts: IntArray, guessed_at: IntArray, row: int, last: int, grid: int) -> None:
     """Forget the guesses that were due before this grid point: their outcome was never seen."""
-    depth = guessed_at.shape[1]
+    depth = guessed_at.shape[0]
     for due in range(last, min(grid, last + depth)):
         made = due - counts[row, HORIZON]
-        if guessed_at[row, made % depth] == made:
-            guessed_at[row, made % depth] = EMPTY
+        if guessed_at[made % depth, row] == made:
+            guessed_at[made % depth, row] = EMPTY
             counts[row, DROPPED] += 1
 
 
@@ -131,17 +134,11 @@ def _judge(
 ) -> None:  # fmt: skip
     """Hold what was said against what came: losses, base rates and the calibration, all before learning."""
     numbers[row, WEIGHT] += 1.0
-    numbers[row, LOSS] -= math.log(max(guesses[row, slot, outcome], SMALLEST))
-    numbers[row, BASE_LOSS] -= math.log(guesses[row, slot, GUESS_BASE + outcome])
+    numbers[row, LOSS] -= math.log(max(guesses[slot, row, outcome], SMALLEST))
+    numbers[row, BASE_LOSS] -= math.log(guesses[slot, row, GUESS_BASE + outcome])
     numbers[row, SEEN + outcome] += 1.0
     came = min(max(realised / sigma, -clip), clip)
-    _calibrate(numbers, row, horizon, guesses[row, slot, GUESS_MOVE] / sigma, came)
-
-
-@inlined
-def _power(one: float, top: float) -> float:
-    """e^(one - top); one of three is the top itself, and exp is dear."""
-    return 1.0 if one == top else math.exp(one - top)
+    _calibrate(numbers, row, horizon, guesses[slot, row, GUESS_MOVE] / sigma, came)
 
 
 @inlined
@@ -151,13 +148,16 @@ def _softmax(
     """Probabilities of down, flat and up with the features `seen`; NaN where a weight is not finite."""
     down, flat, up = 0.0, bias, 0.0
     for place in range(size):
-        index = mask[row, place]
+        index = np.uint64(mask[row, place])  # what has no sign is not looked at for counting from the end
         value = seen[index]
         down += weights[row, DOWN, index] * value
         flat += weights[row, FLAT, index] * value
         up += weights[row, UP, index] * value
     top = max(down, flat, up) if math.isfinite(down + flat + up) else math.nan
-    down, flat, up = _power(down, top), _power(flat, top), _power(up, top)
+    # One of three is the top itself and exp is dear; which one is chosen, not branched on, since nobody can foresee it.
+    lowest, highest = down == top, up == top and down != top
+    one, two = math.exp((flat if lowest else down) - top), math.exp((flat if highest else up) - top)
+    down, flat, up = 1.0 if lowest else one, one if lowest else (two if highest else 1.0), 1.0 if highest else two
     total = down + flat + up
     return down / total, flat / total, up / total
 
@@ -172,7 +172,7 @@ def _descend(
     level = rate * (flat - (1.0 if outcome == FLAT else 0.0))
     upper = rate * (up - (1.0 if outcome == UP else 0.0))
     for place in range(rows.counts[row, FEATURES]):
-        index = mask[row, place]
+        index = np.uint64(mask[row, place])
         value = seen[index]
         weights[row, DOWN, index] -= lower * value
         weights[row, FLAT, index] -= level * value
@@ -215,10 +215,10 @@ def _remember(
 ) -> None:
     """Keep a guess until its outcome comes; base rates after Laplace's rule of succession."""
     total = numbers[row, SEEN] + numbers[row, SEEN_FLAT] + numbers[row, SEEN_UP] + CLASSES
-    guesses[row, slot, DOWN], guesses[row, slot, FLAT], guesses[row, slot, UP] = down, flat, up
+    guesses[slot, row, DOWN], guesses[slot, row, FLAT], guesses[slot, row, UP] = down, flat, up
     for index in range(CLASSES):
-        guesses[row, slot, GUESS_BASE + index] = (numbers[row, SEEN + index] + 1.0) / total
-    guesses[row, slot, GUESS_MOVE] = (up - down) * sigma
+        guesses[slot, row, GUESS_BASE + index] = (numbers[row, SEEN + index] + 1.0) / total
+    guesses[slot, row, GUESS_MOVE] = (up - down) * sigma
 
 
 @compiled
@@ -251,11 +251,11 @@ def _learn(rows: Rows, past: Past, now: Now, knobs: Knobs, moved: FloatArray, ro
     pair, horizon = counts[row, PAIR], counts[row, HORIZON]
     made = now.grid - horizon
     slot = made % moved.shape[0]
-    due = rows.guessed_at[row, slot] == made and now.fresh[pair]
+    due = rows.guessed_at[slot, row] == made and now.fresh[pair]
     due = due and math.isfinite(now.close[pair]) and now.close[pair] > 0.0
     outcome = FLAT
     if due:
-        rows.guessed_at[row, slot] = EMPTY
+        rows.guessed_at[slot, row] = EMPTY
         _forget(numbers, counts, row, now.grid, knobs.memory)
         if math.isnan(moved[slot, pair]):  # the same for all learners of a pair and horizon, and a logarithm is dear
             moved[slot, pair] = math.log(now.close[pair] / past.close[slot, pair])
@@ -285,7 +285,7 @@ def _predict(rows: Rows, past: Past, now: Now, known: IntArray, row: int, out: O
             out.conviction[row] = up - down
             sigma = past.volatility[here, pair] * math.sqrt(counts[row, HORIZON])
             _remember(numbers, rows.guesses, row, here, down, flat, up, sigma)
-            rows.guessed_at[row, here] = now.grid
+            rows.guessed_at[here, row] = now.grid
         else:
             counts[row, FAULTY] = 1
 
@@ -298,7 +298,7 @@ def _say(rows: Rows, past: Past, now: Now, min_t2: float, row: int, out: Out) ->
     beta, t2 = numbers[row, BETA], numbers[row, T2]
     out.abstained[row] = math.isnan(score)
     if not out.abstained[row] and t2 > min_t2 and beta > 0.0:
-        worth = beta * (1.0 - min_t2 / t2) * rows.guesses[row, here, GUESS_MOVE]
+        worth = beta * (1.0 - min_t2 / t2) * rows.guesses[here, row, GUESS_MOVE]
     out.edge[row] = worth
     numbers[row, SAID], numbers[row, SAID_SCORE], numbers[row, SAID_EDGE] = said, score, worth
     sight_pattern(rows, row, said, score, past.features[here, pair], now.grid)
@@ -320,6 +320,7 @@ def step_rows(
     past_features: FloatArray,
     past_close: FloatArray,
     past_volatility: FloatArray,
+    seen_at: IntArray,
     knobs: FloatArray,
     moved: FloatArray,
     known: IntArray,
@@ -337,8 +338,8 @@ def step_rows(
 ) -> None:
     """One slice for all rows: fill, judge and learn what is due, predict, decide. Writes rows, past and out.
 
-    The arrays come one by one, in the order of Rows, Past, Knobs, Work, Now and Out: numba takes four times as long
-    to unpack the same arrays from tuples as to take them.
+    The arrays come one by one, in the order of Rows, Past, `seen_at`, Knobs, Work, Now and Out: numba takes four times
+    as long to unpack the same arrays from tuples as to take them.
     """
     rows = Rows(
         borrowed(numbers), borrowed(counts), borrowed(weights), borrowed(mask), borrowed(guesses), borrowed(guessed_at),
@@ -347,12 +348,12 @@ def step_rows(
     past = Past(borrowed(past_features), borrowed(past_close), borrowed(past_volatility))
     now = Now(grid, last, borrowed(fresh), borrowed(close), borrowed(opened), borrowed(volatility), borrowed(features))
     out = Out(borrowed(conviction), borrowed(score), borrowed(edge), borrowed(abstained))
-    _step(rows, past, now, _unpacked(knobs), Work(borrowed(moved), borrowed(known)), out)
+    _step(rows, past, borrowed(seen_at), now, _unpacked(knobs), Work(borrowed(moved), borrowed(known)), out)
 
 
 @inlined
-def _step(rows: Rows, past: Past, now: Now, knobs: Knobs, work: Work, out: Out) -> None:
-    _record(past, now, knobs.clip)
+def _step(rows: Rows, past: Past, seen_at: IntArray, now: Now, knobs: Knobs, work: Work, out: Out) -> None:
+    _record(past, seen_at, now, knobs.clip)
     _look(past, now, work.known)
     work.moved[:] = math.nan
     for row in range(rows.counts.shape[0]):

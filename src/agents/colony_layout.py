@@ -55,7 +55,10 @@ GUESS_BASE, GUESS_MOVE, GUESS_WIDTH = 3, 6, 7  # of Rows.guesses: probabilities,
 
 
 class Rows(NamedTuple):
-    """The learners, one a row; `depth` is the longest horizon + 1, a guess of grid g lies at g % depth."""
+    """The learners, one a row; `depth` is the longest horizon + 1, a guess of grid g lies at g % depth.
+
+    The loops take the guesses slot by slot: (depth, rows, GUESS_WIDTH) and (depth, rows).
+    """
 
     numbers: FloatArray  # (rows, NUMBERS)
     counts: IntArray  # (rows, COUNTS)
@@ -75,6 +78,16 @@ class Past(NamedTuple):
     features: FloatArray  # (depth, pairs, features)
     close: FloatArray  # (depth, pairs)
     volatility: FloatArray  # (depth, pairs)
+
+
+class Slice(NamedTuple):
+    """A copy of what a step takes of a slice, made anew by each."""
+
+    fresh: BoolArray  # (pairs,)
+    close: FloatArray  # (pairs,)
+    open: FloatArray  # (pairs,)
+    volatility: FloatArray  # (pairs,)
+    features: FloatArray  # (pairs, features)
 
 
 class Now(NamedTuple):

@@ -5,6 +5,9 @@ Learners are counted in the order of their names, so that no bit of a sum depend
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import is_
+
 import msgspec
 import numpy as np
 
@@ -14,6 +17,9 @@ from .colony_layout import ENTRY, HORIZON, PAIR, SILENCED, compiled
 BUYING, SELLING = range(2)
 _SIDES = (Side.BUY, Side.SELL)
 _NOBODY = -1
+_FACTS = 4  # of an idea: pair, side, votes, horizon
+_SCORE, _EDGE = range(2)
+_MARKS = 2
 
 
 class SwarmIdea(msgspec.Struct, frozen=True, gc=False):
@@ -38,9 +44,14 @@ class Ballot:
         self._least = least
         sides = (n_pairs, len(_SIDES))
         self._votes, self._best = np.zeros((2, *sides), dtype=np.int64)  # best: place of the largest |edge|
-        self._scores, self._edges = np.zeros((2, *sides))
-        self._spoken = np.zeros(n_pairs, dtype=np.int64)  # the side that has it, or nobody
+        self._sums = np.zeros((*sides, _MARKS))
         self._members = np.zeros((*sides, 0), dtype=np.int64)  # the supporters' places, as many as there are votes
+        self._spoken = np.zeros((n_pairs, _FACTS), dtype=np.int64)
+        self._marks = np.zeros((n_pairs, _MARKS))
+        self._supporters = np.zeros(0, dtype=np.int64)  # of all ideas, one after the other
+        self._rows = np.zeros(0, dtype=np.int64)  # theirs
+        self._newest: tuple[SwarmIdea, ...] = ()
+        self._population, self._voices = _NOBODY, 0
 
     def ideas(
         self,
@@ -49,50 +60,64 @@ class Ballot:
         counts: IntArray,
         numbers: FloatArray,
         said: tuple[FloatArray, FloatArray, FloatArray],
+        population: int,
     ) -> list[SwarmIdea]:
         """At most one idea a pair, in the order of pairs; the rule is described at `Colony.ideas`.
 
         `names` of the living, and `order` (learners,), the rows of the colony's `counts` and `numbers` they live in;
-        `said`: conviction, score and edge, (capacity,) each.
+        `said`: conviction, score and edge, (capacity,) each; `population` is that of the colony.
         """
-        if self._members.shape[2] < order.size:
+        if self._supporters.size < order.size:
             self._members = np.zeros((*self._votes.shape, order.size), dtype=np.int64)
-        votes, best, scores, edges, members = self._votes, self._best, self._scores, self._edges, self._members
-        count(counts, numbers, order, *said, self._least, votes, best, scores, edges, members, self._spoken)
-        ideas = []
-        for pair, side in enumerate(self._spoken.tolist()):
-            if side != _NOBODY:
-                supporters = members[pair, side, : votes[pair, side]].tolist()
-                idea = SwarmIdea(
-                    pair,
-                    _SIDES[side],
-                    scores.item(pair, side) / len(supporters),
-                    edges.item(pair, side) / len(supporters),
-                    counts.item(order[best[pair, side]], HORIZON),
-                    tuple([names[place] for place in supporters]),
-                )
-                ideas.append(idea)
+            self._supporters, self._rows = np.zeros((2, order.size), dtype=np.int64)
+        spoken, marks, supporters = self._spoken, self._marks, self._supporters
+        found, voices = poll(
+            counts, numbers, order, *said, self._least, self._votes, self._best, self._sums, self._members, spoken,
+            marks, supporters, self._rows,
+        )  # fmt: skip
+        ideas, begin, places = [], 0, supporters[:voices].tolist()
+        for (pair, side, size, horizon), (score, edge) in zip(
+            spoken[:found].tolist(), marks[:found].tolist(), strict=True
+        ):
+            learners = tuple([names[place] for place in places[begin : begin + size]])
+            ideas.append(SwarmIdea(pair, _SIDES[side], score, edge, horizon, learners))
+            begin += size
+        self._newest, self._population, self._voices = tuple(ideas), population, voices
         return ideas
+
+    def rows_behind(self, ideas: Sequence[SwarmIdea], population: int) -> IntArray | None:
+        """The rows of the supporters of the newest ideas, one idea after the other; None for any others."""
+        newest = population == self._population and len(ideas) == len(self._newest)
+        known = newest and all(map(is_, ideas, self._newest))
+        return self._rows[: self._voices] if known else None
 
 
 @compiled
-def count(
+def poll(
+    counts: IntArray, numbers: FloatArray, order: IntArray, conviction: FloatArray, score: FloatArray,
+    edge: FloatArray, least: int, votes: IntArray, best: IntArray, sums: FloatArray, members: IntArray,
+    spoken: IntArray, marks: FloatArray, supporters: IntArray, rows: IntArray,
+) -> tuple[int, int]:  # fmt: skip
+    """`_count` the votes, then `_tally` them, in one call."""
+    _count(counts, numbers, order, conviction, score, edge, votes, best, sums, members)
+    return _tally(counts, order, least, votes, best, sums, members, spoken, marks, supporters, rows)
+
+
+@compiled
+def _count(
     counts: IntArray,
     numbers: FloatArray,
     order: IntArray,
     conviction: FloatArray,
     score: FloatArray,
     edge: FloatArray,
-    least: int,
     votes: IntArray,
     best: IntArray,
-    scores: FloatArray,
-    edges: FloatArray,
+    sums: FloatArray,
     members: IntArray,
-    spoken: IntArray,
 ) -> None:
-    """Votes, sums of scores and edges, supporters and the best of them, by pair and side; which side has it."""
-    votes[:], scores[:], edges[:], best[:] = 0, 0.0, 0.0, _NOBODY
+    """Votes, sums of scores and edges, supporters and the best of them, by pair and side."""
+    votes[:], sums[:], best[:] = 0, 0.0, _NOBODY
     for place in range(order.shape[0]):
         row = order[place]
         # A score that is NaN is below every threshold.
@@ -103,10 +128,41 @@ def count(
             best[home, side] = place
         members[home, side, votes[home, side]] = place
         votes[home, side] += 1
-        scores[home, side] += score[row]
-        edges[home, side] += edge[row]
+        sums[home, side, _SCORE] += score[row]
+        sums[home, side, _EDGE] += edge[row]
+
+
+@compiled
+def _tally(
+    counts: IntArray,
+    order: IntArray,
+    least: int,
+    votes: IntArray,
+    best: IntArray,
+    sums: FloatArray,
+    members: IntArray,
+    spoken: IntArray,
+    marks: FloatArray,
+    supporters: IntArray,
+    rows: IntArray,
+) -> tuple[int, int]:
+    """Which side has each pair: pair, side, votes and horizon of each idea into `spoken`, its means into `marks`.
+
+    Also the supporters of all ideas one after the other, and the rows they live in; how many there are of both.
+    """
+    found, voices = 0, 0
     for pair in range(votes.shape[0]):
         buying, selling = votes[pair, BUYING], votes[pair, SELLING]
-        spoken[pair] = _NOBODY
-        if max(buying, selling) >= least and buying != selling:
-            spoken[pair] = BUYING if buying > selling else SELLING
+        if max(buying, selling) < least or buying == selling:
+            continue
+        side = BUYING if buying > selling else SELLING
+        size = votes[pair, side]
+        spoken[found, 0], spoken[found, 1], spoken[found, 2] = pair, side, size
+        spoken[found, 3] = counts[order[best[pair, side]], HORIZON]
+        for mark in range(_MARKS):
+            marks[found, mark] = sums[pair, side, mark] / size
+        for place in range(size):
+            supporters[voices + place] = members[pair, side, place]
+            rows[voices + place] = order[members[pair, side, place]]
+        found, voices = found + 1, voices + size
+    return found, voices

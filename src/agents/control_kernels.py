@@ -62,8 +62,26 @@ def watch(
 
 @compiled
 def beta_of(sums: FloatArray) -> float:
-    """beta of a calibration, between 0 and 1."""
+    """beta of a calibration, between 0 and 1: how far the ridge is trusted.
+
+    Without the learners' t-test: what all pairs have in common is too weak for it at these lengths, and a rival that
+    never speaks is no rival.
+    """
     return min(1.0, max(0.0, sums[_SXY] / sums[_SXX])) if sums[_SXX] > 0.0 else 0.0
+
+
+@compiled
+def trust_of(sums: FloatArray, horizon: float, least: float, square: float) -> float:
+    """beta (1 - least / t^2) of a calibration, 0 where reversed or not significant.
+
+    `square` is 2.0: as an argument it is raised to by libm, as Python's `**` does, and not multiplied out.
+    """
+    sxx, sxy, syy, freedom = sums[_SXX], sums[_SXY], sums[_SYY], sums[_WEIGHT] / horizon - 1.0
+    if freedom <= 0.0 or sxx <= 0.0 or syy <= 0.0 or sxy <= 0.0:
+        return 0.0
+    explained = min(math.pow(sxy, square) / (sxx * syy), 1.0 - 2.0**-52)
+    t2 = freedom * explained / (1.0 - explained)
+    return sxy / sxx * (1.0 - least / t2) if t2 > least else 0.0
 
 
 @compiled
@@ -72,9 +90,10 @@ def ridge_step(
     clip: float, memory: float, at: IntArray, kept_close: FloatArray, kept_volatility: FloatArray,
     kept_features: FloatArray, kept_said: FloatArray, sums: FloatArray, judged: IntArray, moments: FloatArray,
     products: FloatArray, outcomes: FloatArray, weights: FloatArray, solved: IntArray, every: int, least: float,
-    penalty: float, ranks: FloatArray, ranked: IntArray, warmup: int, entry: float,
-) -> tuple[FloatArray, IntArray, FloatArray, FloatArray]:  # fmt: skip
-    """A slice of `PooledRidge`: what it expects (pairs, horizons), and of each pair what `chosen` says."""
+    penalty: float, ranks: FloatArray, ranked: IntArray, warmup: int, entry: float, place_of: IntArray,
+    score: FloatArray, edge: FloatArray,
+) -> None:  # fmt: skip
+    """A slice of `PooledRidge`: what it expects into `kept_said`, and of each pair what `chosen` says."""
     targets, elapsed, sound = watch(
         fresh, close, volatility, features, grid, horizons, clip, memory, at, kept_close, kept_volatility,
         kept_features, kept_said, sums, judged,
@@ -93,8 +112,7 @@ def ridge_step(
     slot = grid % at.size
     said = products_of(kept_features[slot], sound, weights)
     at[slot], kept_said[slot] = grid, said
-    best, score, edge = chosen(ranks, ranked, said, volatility, horizons, trusts, warmup, entry)
-    return said, best, score, edge
+    chosen(ranks, ranked, said, volatility, horizons, trusts, warmup, entry, place_of, score, edge)
 
 
 @compiled
@@ -102,15 +120,20 @@ def noise_step(
     fresh: BoolArray, close: FloatArray, volatility: FloatArray, features: FloatArray, grid: int, horizons: IntArray,
     clip: float, memory: float, at: IntArray, kept_close: FloatArray, kept_volatility: FloatArray,
     kept_features: FloatArray, kept_said: FloatArray, sums: FloatArray, judged: IntArray, drawn: FloatArray, row: int,
-) -> FloatArray:  # fmt: skip
-    """A slice of `NoiseLearner`: what it expects (pairs, horizons), judged in time as any other."""
+    least: float, square: float, ranks: FloatArray, ranked: IntArray, warmup: int, entry: float, place_of: IntArray,
+    score: FloatArray, edge: FloatArray,
+) -> None:  # fmt: skip
+    """A slice of `NoiseLearner`, judged in time as any other: what it expects into `kept_said`, then as `chosen`."""
     _, _, sound = watch(
         fresh, close, volatility, features, grid, horizons, clip, memory, at, kept_close, kept_volatility,
         kept_features, kept_said, sums, judged,
     )  # fmt: skip
     said, slot = masked(drawn, row, sound), grid % at.size
     at[slot], kept_said[slot] = grid, said
-    return said
+    trusts = np.empty(horizons.size)
+    for place in range(horizons.size):
+        trusts[place] = trust_of(sums[place], float(horizons[place]), least, square)
+    chosen(ranks, ranked, said, volatility, horizons, trusts, warmup, entry, place_of, score, edge)
 
 
 @compiled
@@ -166,11 +189,11 @@ def _look(
 @compiled
 def chosen(
     ranks: FloatArray, ranked: IntArray, said: FloatArray, volatility: FloatArray, horizons: IntArray,
-    trusts: FloatArray, warmup: int, entry: float,
-) -> tuple[IntArray, FloatArray, FloatArray]:  # fmt: skip
+    trusts: FloatArray, warmup: int, entry: float, place: IntArray, score: FloatArray, edge: FloatArray,
+) -> None:  # fmt: skip
     """The place of each pair's horizon of the largest |edge|, the first of equals, -1 for silence; score and edge."""
     scores = _ranked(ranks, ranked, said, warmup)
-    place, score, edge = np.full(said.shape[0], -1), np.zeros(said.shape[0]), np.zeros(said.shape[0])
+    place[:], score[:], edge[:] = -1, 0.0, 0.0
     for pair in range(said.shape[0]):
         for kind in range(said.shape[1]):
             if not scores[pair, kind] >= entry or said[pair, kind] == 0.0:
@@ -178,7 +201,6 @@ def chosen(
             own = trusts[kind] * (said[pair, kind] * volatility[pair] * math.sqrt(float(horizons[kind])))
             if place[pair] < 0 or abs(own) > abs(edge[pair]):
                 place[pair], score[pair], edge[pair] = kind, scores[pair, kind], own
-    return place, score, edge
 
 
 @compiled

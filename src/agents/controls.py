@@ -6,7 +6,6 @@ judge them. They see what the learners see and take part in nothing.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -14,25 +13,16 @@ import numpy as np
 from ..core.config import Controls, Learners
 from ..core.errors import DataError, InvariantError
 from ..core.randomness import generator_for
-from ..core.types import BoolArray, FloatArray, Idea, IntArray, Side, Snapshot
+from ..core.types import FloatArray, Idea, Side, Snapshot
 from .colony_layout import EMPTY
 from .colony_votes import SwarmIdea
-from .control_kernels import (
-    SUMS,
-    add_outcomes,
-    beta_of,
-    chosen,
-    masked,
-    noise_step,
-    products_of,
-    ridge,
-    ridge_step,
-    watch,
-)
+from .control_kernels import SUMS, noise_step, ridge_step
 
 _SIDES = (Side.SELL, Side.BUY)
 _Opinion = tuple[int, Side, float, float, int]
 """Place of a pair, side, score, edge, horizon."""
+_SQUARE = 2.0
+"""As `control_kernels.trust_of` takes it: a formula's, not a tunable."""
 _BLOCK = 256
 """Intervals that share a stream of noise: the layout of a derivation, not a tunable."""
 
@@ -54,6 +44,7 @@ class Control:
         self._settings, self._learners = settings, learners
         self._n_features, self._n_pairs, self._seed = n_features, n_pairs, seed
         self._horizons = np.array(settings.horizons, dtype=np.int64)
+        self._chosen = (np.empty(n_pairs, dtype=np.int64), np.empty(n_pairs), np.empty(n_pairs))  # made anew a slice
         depth, kinds = max(settings.horizons) + 1, len(settings.horizons)
         self._kept: dict[str, Any] = {
             "at": np.full(depth, EMPTY, dtype=np.int64),
@@ -89,56 +80,16 @@ class Control:
 
     def _opinions(self, snapshot: Snapshot) -> list[_Opinion]:
         """What it says of a slice, once that is judged and learnt from."""
-        kept, grid = self._kept, snapshot.grid
-        targets, elapsed, sound = watch(
-            snapshot.fresh, snapshot.close, snapshot.volatility, snapshot.features, grid, self._horizons,
-            self._learners.feature_clip, self._fade, kept["at"], kept["close"], kept["volatility"], kept["features"],
-            kept["said"], kept["sums"], kept["judged"],
-        )  # fmt: skip
-        at, features = kept["at"], kept["features"]
-        for place, since in enumerate(elapsed.tolist()):
-            if since:
-                self.learn(features[(grid - self._settings.horizons[place]) % at.size], targets[place], place, since)
-        slot = grid % at.size
-        said = self.predict(features[slot], sound, grid)
-        at[slot], kept["said"][slot] = grid, said
-        return self._speak(said, snapshot)
-
-    def predict(self, features: FloatArray, sound: BoolArray, grid: int) -> FloatArray:
-        """Expected moves in volatilities, (pairs, horizons); NaN where `sound` is False or nothing is known yet."""
         raise NotImplementedError
 
-    def learn(self, features: FloatArray, target: FloatArray, place: int, elapsed: int) -> None:
-        """Outcomes of one interval, `elapsed` intervals after the last ones: `features` (pairs, features) as predicted
-        on, `target` (pairs,) in volatilities, NaN for none.
-        """
-
-    def _speak(self, said: FloatArray, snapshot: Snapshot) -> list[_Opinion]:
-        kept, learners, horizons = self._kept, self._learners, self._settings.horizons
-        trusts = np.array([self.trust(place, horizon) for place, horizon in enumerate(horizons)])
-        place, score, edge = chosen(
-            kept["ranks"], kept["ranked"], said, snapshot.volatility, self._horizons, trusts, learners.rank_warmup,
-            learners.entry_score,
-        )  # fmt: skip
-        return self._worded(said, place, score, edge)
-
-    def _worded(self, said: FloatArray, place: IntArray, score: FloatArray, edge: FloatArray) -> list[_Opinion]:
-        horizons = self._settings.horizons
+    def _worded(self, said: FloatArray) -> list[_Opinion]:
+        """What was chosen, in words; `said` is negative where the price is to fall."""
+        horizons, (place, score, edge) = self._settings.horizons, self._chosen
         return [
             (pair, _SIDES[said.item(pair, best) > 0.0], score.item(pair), edge.item(pair), horizons[best])
             for pair, best in enumerate(place.tolist())
             if best >= 0
         ]
-
-    def trust(self, place: int, horizon: int) -> float:
-        """beta (1 - min_t2 / t^2) of a horizon's calibration, 0 where reversed or not significant."""
-        sxx, sxy, syy, weight = self._kept["sums"][place].tolist()
-        least, freedom = self._learners.calibration_min_t2, weight / horizon - 1.0
-        if freedom <= 0.0 or sxx <= 0.0 or syy <= 0.0 or sxy <= 0.0:
-            return 0.0
-        explained = min(sxy**2 / (sxx * syy), 1.0 - 2.0**-52)
-        t2 = freedom * explained / (1.0 - explained)
-        return float(sxy / sxx * (1.0 - least / t2)) if t2 > least else 0.0
 
     def state(self) -> dict[str, Any]:
         """A copy of everything that the next steps depend on."""
@@ -170,42 +121,17 @@ class PooledRidge(Control):
             "solved": np.full(kinds, EMPTY, dtype=np.int64),
         }
 
-    def trust(self, place: int, horizon: int) -> float:
-        """beta of its predictions, between 0 and 1, over as long a memory as its own sums have.
-
-        Without the learners' t-test: what all pairs have in common is too weak for it at these lengths, and a rival
-        that never speaks is no rival.
-        """
-        return float(beta_of(self._kept["sums"][place]))
-
     def _opinions(self, snapshot: Snapshot) -> list[_Opinion]:
-        """`Control._opinions` in one call: what a slice costs here is mostly the calls."""
+        """In one call, for that is most of what a slice costs here."""
         kept, rule, learners = self._kept, self._settings, self._learners
-        said, place, score, edge = ridge_step(
+        ridge_step(
             snapshot.fresh, snapshot.close, snapshot.volatility, snapshot.features, snapshot.grid, self._horizons,
             learners.feature_clip, self._fade, kept["at"], kept["close"], kept["volatility"], kept["features"],
             kept["said"], kept["sums"], kept["judged"], kept["moments"], kept["products"], kept["outcomes"],
             kept["weights"], kept["solved"], rule.ridge_every_intervals, rule.min_outcomes, rule.ridge_penalty,
-            kept["ranks"], kept["ranked"], learners.rank_warmup, learners.entry_score,
+            kept["ranks"], kept["ranked"], learners.rank_warmup, learners.entry_score, *self._chosen,
         )  # fmt: skip
-        return self._worded(said, place, score, edge)
-
-    def learn(self, features: FloatArray, target: FloatArray, place: int, elapsed: int) -> None:
-        """Add one interval's outcomes to the sums, which fade by `ridge_memory` an interval."""
-        kept = self._kept
-        memory = math.pow(self._settings.ridge_memory, elapsed)
-        known = add_outcomes(kept["moments"][place], kept["products"][place], features, target, memory)
-        kept["outcomes"][place] = kept["outcomes"][place] * memory + known
-
-    def predict(self, features: FloatArray, sound: BoolArray, grid: int) -> FloatArray:
-        """The newest solution's."""
-        kept, every = self._kept, self._settings.ridge_every_intervals
-        for place, solved in enumerate(kept["solved"].tolist()):
-            if solved // every != grid // every and kept["outcomes"][place] >= self._settings.min_outcomes:
-                penalty = self._settings.ridge_penalty
-                kept["weights"][place] = ridge(kept["moments"][place], kept["products"][place], penalty)
-                kept["solved"][place] = grid
-        return np.asarray(products_of(features, sound, kept["weights"]))
+        return self._worded(kept["said"][snapshot.grid % kept["at"].size])
 
 
 class NoiseLearner(Control):
@@ -214,10 +140,6 @@ class NoiseLearner(Control):
     name = "control-noise"
     _block = EMPTY
     _drawn: FloatArray = np.empty(0)
-
-    def predict(self, features: FloatArray, sound: BoolArray, grid: int) -> FloatArray:
-        """Of unit variance; the same at the same grid in any run of this seed."""
-        return np.asarray(masked(self._draw(grid), grid % _BLOCK, sound))
 
     def _draw(self, grid: int) -> FloatArray:
         """The block of noise that `grid` lies in."""
@@ -229,11 +151,12 @@ class NoiseLearner(Control):
         return self._drawn
 
     def _opinions(self, snapshot: Snapshot) -> list[_Opinion]:
-        """`Control._opinions` in fewer calls: there is nothing to learn."""
-        kept, grid = self._kept, snapshot.grid
-        said = noise_step(
+        """In one call, as the ridge has it; there is nothing to learn."""
+        kept, grid, learners = self._kept, snapshot.grid, self._learners
+        noise_step(
             snapshot.fresh, snapshot.close, snapshot.volatility, snapshot.features, grid, self._horizons,
-            self._learners.feature_clip, self._fade, kept["at"], kept["close"], kept["volatility"], kept["features"],
-            kept["said"], kept["sums"], kept["judged"], self._draw(grid), grid % _BLOCK,
+            learners.feature_clip, self._fade, kept["at"], kept["close"], kept["volatility"], kept["features"],
+            kept["said"], kept["sums"], kept["judged"], self._draw(grid), grid % _BLOCK, learners.calibration_min_t2,
+            _SQUARE, kept["ranks"], kept["ranked"], learners.rank_warmup, learners.entry_score, *self._chosen,
         )  # fmt: skip
-        return self._speak(said, snapshot)
+        return self._worded(kept["said"][grid % kept["at"].size])

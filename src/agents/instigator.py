@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..core.messages import Control
 from ..core.model import MycelialAgent
 from ..core.types import CommandKind, Snapshot
@@ -39,7 +41,7 @@ class Instigator(MycelialAgent):
 
     def act(self, snapshot: Snapshot) -> None:
         """Look at the groups when it is time and there is news of them."""
-        if not self._due or self._world.society is None or not snapshot.fresh.any():
+        if not self._due or self._world.society is None or not np.count_nonzero(snapshot.fresh):
             return
         self._due = False
         for group in self.groups:

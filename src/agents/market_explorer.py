@@ -95,6 +95,8 @@ class ExplorerTeams:
             return
         self._due = False
         active = self._world.active
+        if len(active) == len(snapshot.pairs):
+            return
         seen = [index for index, pair in enumerate(snapshot.pairs) if pair not in active and snapshot.fresh[index]]
         if not seen:
             return

@@ -119,26 +119,19 @@ class MarketMiners:
         columns = (
             snapshot.close, bars.high, bars.low, indicators[:, _RSI], indicators[:, _ATR], snapshot.features[:, _MOM]
         )  # fmt: skip
-        rows = list(zip(*[column.tolist() for column in columns], strict=True))
-        fresh = snapshot.fresh.tolist()
+        told = [column.tolist() for column in columns]
+        all_known = math.isfinite(sum(map(sum, told)))  # one look for all pairs, of nearly every slice
+        rows, fresh = list(zip(*told, strict=True)), snapshot.fresh.tolist()
         for miner in self._members:
             if not fresh[miner.index]:
                 continue
             close, high, low, rsi, atr, momentum = rows[miner.index]
-            if not math.isfinite(close + high + low + rsi + atr + momentum):
+            if not (all_known or math.isfinite(close + high + low + rsi + atr + momentum)):
                 miner.act(snapshot)
                 continue
-            message = miner.told = MarketData(
-                source=miner.name,
-                at=at,
-                known_at=at,
-                pair=miner.pair,
-                close=close,
-                high=high,
-                low=low,
-                features={"RSI": rsi, "ATR": atr, "MOM": momentum},
-                simulated=simulated,
-            )
+            features = {"RSI": rsi, "ATR": atr, "MOM": momentum}
+            message = MarketData(miner.name, at, at, miner.pair, close, high, low, features, simulated)
+            miner.told = message
             publish(miner.channel, message)
 
 

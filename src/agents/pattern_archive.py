@@ -11,6 +11,7 @@ import numpy as np
 from ..core.market import FEATURES
 from ..core.memory import MemoryRecord, Namespace, embed, present
 from ..core.messages import Message, PatternNarrative, PatternRequest, PatternResult
+from ..core.types import FloatArray
 from . import colony_layout as k
 from .colony import Colony
 from .colony_patterns import Candidate, interestingness, patterns
@@ -53,6 +54,8 @@ class PatternArchive:
         self._cases: dict[str, OpenCase] = {}
         self._due = False
         self.interest: dict[str, float] = {}
+        self._by_row: FloatArray | None = None
+        self._population = 0  # for which `_by_row` was made
         world.model.every(world.settings.patterns.archive_every_intervals, self._archive_is_due)
 
     def _archive_is_due(self) -> None:
@@ -69,6 +72,7 @@ class PatternArchive:
         found = interestingness(self._colony, settings.patterns, settings.learners.calibration_min_t2)
         self.interest.clear()
         self.interest.update({name: interest.total for name, interest in found.items()})
+        self._by_row = None
 
     def archive(self, at: int, grid: int, among: Collection[str] | None = None) -> None:
         """Ask for a judgement of each pattern worth it, of all learners or those named `among`, the best first."""
@@ -78,10 +82,13 @@ class PatternArchive:
         self._figures["requested"] += len(found.candidates)
         self._rejected.update(found.rejected)
 
-    def mean_interest(self, learners: Collection[str]) -> float:
-        """Mean interestingness of these learners, 0 for those who were not looked at yet."""
-        interest = self.interest
-        return sum([interest.get(name, 0.0) for name in learners]) / max(len(learners), 1) if interest else 0.0
+    def interest_by_row(self) -> FloatArray:
+        """How interesting the learner of each row of the colony is, (capacity,); 0 for those not looked at yet."""
+        colony = self._colony
+        if self._by_row is None or self._population != colony.population:
+            self._by_row, self._population = np.zeros(colony.capacity), colony.population
+            self._by_row[colony.order] = [self.interest.get(name, 0.0) for name in colony.names]
+        return self._by_row
 
     def _request(self, candidate: Candidate, at: int) -> None:
         interval, features = self._world.model.interval_ms, candidate.features.tolist()
@@ -202,6 +209,7 @@ class PatternArchive:
         self._due = state["due"]
         self.interest.clear()
         self.interest.update(state["interest"])
+        self._by_row = None
         counters = {"figures": self._figures, "rejected": self._rejected, "undecided": self._undecided}
         for name, counter in counters.items():
             counter.clear()

@@ -27,7 +27,7 @@ from .learner_society import Society, successor_of
 from .pattern_archive import PatternArchive
 from .silence import SwarmWatch
 from .team_archive import TeamArchive
-from .track_record import track_record
+from .track_record import TrackRecord, track_records
 from .wants import Wants
 from .world import World
 
@@ -169,9 +169,11 @@ class LearnerCollective:
         step = self._colony.step(snapshot)
         self._watch.look(self._colony, step, heard)
         pairs, active = self._pairs, self._world.active
-        for idea in self._colony.ideas(step, snapshot):
-            if pairs[idea.pair_index] in active:
-                self._publish(idea, snapshot)
+        ideas = [idea for idea in self._colony.ideas(step, snapshot) if pairs[idea.pair_index] in active]
+        if ideas:
+            records = track_records(self._colony, ideas, self._archive.interest_by_row())
+            for idea, record in zip(ideas, records, strict=True):
+                self._publish(idea, record, snapshot)
         self._wants.look(snapshot)
         if np.count_nonzero(heard):
             self._live_together(snapshot)
@@ -193,10 +195,9 @@ class LearnerCollective:
             reason = "no_such_group" if entitled else "not_entitled"
             self._model.note(Decision(self._model.now_ms(), "refusal", reason=reason, source=short(message.source)))
 
-    def _publish(self, idea: SwarmIdea, snapshot: Snapshot) -> None:
+    def _publish(self, idea: SwarmIdea, record: TrackRecord, snapshot: Snapshot) -> None:
         place, side, at = idea.pair_index, idea.side, snapshot.at
-        record = track_record(self._colony, idea.learners)
-        simulated_pnl, total_pnl, win_rate, trade_count, generation, focus = record
+        interestingness, simulated_pnl, total_pnl, win_rate, trade_count, generation, focus = record
         message = MycelialIdea(
             source=idea.learners[0],
             at=at,
@@ -208,7 +209,7 @@ class LearnerCollective:
             edge=idea.edge if side is Side.BUY else -idea.edge,
             horizon=idea.horizon,
             learners=idea.learners,
-            interestingness=self._archive.mean_interest(idea.learners),
+            interestingness=interestingness,
             strategy_type=self._strategies[idea.horizon],
             simulated_pnl=simulated_pnl,
             total_pnl=total_pnl,

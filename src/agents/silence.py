@@ -41,25 +41,22 @@ class BaselineWatch:
 
     def __init__(self, model: MycelialModel, pairs: int) -> None:
         self._model = model
-        self._last = np.full((pairs, len(BASELINE) - 2), _UNKNOWN, dtype=np.int64)
-        self._out = np.empty((pairs, len(BASELINE)), dtype=np.int64)
+        self.last = np.full((pairs, len(BASELINE) - 2), _UNKNOWN, dtype=np.int64)
+        self.out = np.empty((pairs, len(BASELINE)), dtype=np.int64)
         model.keep(self)
 
-    def look(
-        self, living: IntArray, heard: BoolArray, sides: IntArray, reasons: IntArray, confidences: FloatArray
-    ) -> None:
-        """`living`, `sides`, `reasons` and `confidences` (pairs, 3), `heard` (pairs,) of one slice."""
-        changed = _baseline(living, heard, sides, reasons, confidences, self._last, self._out)
+    def note(self, changed: int) -> None:
+        """Leave so many rows that `baseline_changes` found with `last` and `out`."""
         if changed:
-            self._model.outbox.silences["baseline"] = self._out[:changed].tolist()
+            self._model.outbox.silences["baseline"] = self.out[:changed].tolist()
 
     def state(self) -> dict[str, Any]:
         """How they stood."""
-        return {"last": self._last.copy()}
+        return {"last": self.last.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self._last[:] = state["last"]
+        self.last[:] = state["last"]
 
 
 class SwarmWatch:
@@ -94,7 +91,7 @@ class SwarmWatch:
 
 
 @numba.njit(cache=True)
-def _baseline(
+def baseline_changes(
     living: IntArray,
     heard: BoolArray,
     sides: IntArray,
@@ -103,7 +100,10 @@ def _baseline(
     last: IntArray,
     out: IntArray,
 ) -> int:
-    """Rows of `BASELINE` into `out`; how many. Confidences count only together with a signal."""
+    """Rows of `BASELINE` into `out`; how many. Confidences count only together with a signal.
+
+    `living`, `sides`, `reasons` and `confidences` (pairs, 3), `heard` (pairs,) of one slice.
+    """
     changed = 0
     for p in range(living.shape[0]):
         alive = living[p, 0] + living[p, 1] + living[p, 2]

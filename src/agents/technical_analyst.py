@@ -15,7 +15,7 @@ from ..core.model import MycelialAgent, MycelialModel
 from ..core.traces import SIGNALS
 from ..core.types import BoolArray, FloatArray, IntArray, Pair, Side, Snapshot, Vote
 from .heard import Heard
-from .silence import BaselineWatch
+from .silence import BaselineWatch, baseline_changes
 from .world import World
 
 TEAM = 3
@@ -26,6 +26,7 @@ _COLUMNS = np.array(
     ],
     dtype=np.int64,
 )
+"""(3, 5): RSI, MACD histogram, its previous value, lower and upper band of each team."""
 _ATR = INDICATOR_INDEX["atr"]
 _SIDES = (Side.BUY, Side.BUY, Side.SELL)
 """By sign: +1 and, from the end, -1."""
@@ -80,10 +81,11 @@ class AnalystTeams:
         """Read the indicators of every announced pair; publish the votes of those that see a signal."""
         heard = self._heard.take(snapshot)
         living, sides, confidences, reasons = self._living, self._sides, self._confidences, self._reasons
-        speaks = signals(
-            snapshot.indicators, snapshot.close, heard, _COLUMNS, _ATR, self._rules, living, sides, confidences, reasons
-        )
-        self._watch.look(living, heard, sides, reasons, confidences)
+        speaks, changed = _looked(
+            snapshot.indicators, snapshot.close, heard, self._rules, living, sides, confidences, reasons,
+            self._watch.last, self._watch.out,
+        )  # fmt: skip
+        self._watch.note(changed)
         if not speaks:
             return
         said = sides.tolist(), confidences.tolist(), reasons.tolist()
@@ -102,36 +104,38 @@ class AnalystTeams:
         votes = tuple(
             [Vote(name, _SIDES[side], confidence, SIGNALS[reason]) for name, side, confidence, reason in said if side]
         )
-        idea = BaselineIdea(
-            source=votes[0].voter,
-            at=at,
-            known_at=at,
-            pair=self._pairs[index],
-            price=snapshot.close.item(index),
-            votes=votes,
-        )
+        idea = BaselineIdea(votes[0].voter, at, at, self._pairs[index], snapshot.close.item(index), votes)
         self._model.bus.publish(self._channels[index], idea)
 
 
 @numba.njit(cache=True)
+def _looked(
+    indicators: FloatArray, close: FloatArray, heard: BoolArray, rules: FloatArray, living: IntArray,
+    sides: IntArray, confidences: FloatArray, reasons: IntArray, last: IntArray, out: IntArray,
+) -> tuple[bool, int]:  # fmt: skip
+    """`signals` and `baseline_changes` of them in one call, because the way into compiled code is the dearer part."""
+    speaks = signals(indicators, close, heard, rules, living, sides, confidences, reasons)
+    return speaks, baseline_changes(living, heard, sides, reasons, confidences, last, out)
+
+
+@numba.njit(cache=True)
 def signals(
-    indicators: FloatArray, close: FloatArray, heard: BoolArray, columns: IntArray, atr_column: int, rules: FloatArray,
-    living: IntArray, sides: IntArray, confidences: FloatArray, reasons: IntArray,
+    indicators: FloatArray, close: FloatArray, heard: BoolArray, rules: FloatArray, living: IntArray,
+    sides: IntArray, confidences: FloatArray, reasons: IntArray,
 ) -> bool:  # fmt: skip
     """The strongest signal of each living analyst; whether there is any.
 
-    `indicators` (pairs, indicators) and `close` (pairs,) of a Snapshot, `heard` (pairs,), `columns` (3, 5): RSI,
-    MACD histogram, its previous value, lower and upper band of each team. Writes sides (+1 buy, -1 sell, 0
-    none), confidences in [0, 1] and reasons (index into SIGNALS), each (pairs, 3); see `strongest`.
+    `indicators` (pairs, indicators) and `close` (pairs,) of a Snapshot, `heard` (pairs,). Writes sides (+1 buy, -1
+    sell, 0 none), confidences in [0, 1] and reasons (index into SIGNALS), each (pairs, 3); see `strongest`.
     """
     speaks = False
     for p in range(indicators.shape[0]):
-        row, atr = indicators[p], indicators[p, atr_column]
+        row, atr = indicators[p], indicators[p, _ATR]
         for team in range(3):
             sides[p, team], confidences[p, team], reasons[p, team] = 0, 0.0, 0
             if not heard[p] or living[p, team] == 0:
                 continue
-            of = columns[team]
+            of = _COLUMNS[team]
             found = strongest(row[of[0]], row[of[1]], row[of[2]], row[of[3]], row[of[4]], atr, close[p], rules)
             sides[p, team], confidences[p, team], reasons[p, team] = found
             speaks |= sides[p, team] != 0

@@ -128,7 +128,7 @@ class Trader(MycelialAgent):
             pair=baseline.pair,
             outcome="collision" if same else "conflict",
             side=mycelial.side,
-            price=float(snapshot.close[snapshot.pairs.index(baseline.pair)]),
+            price=snapshot.close.item(snapshot.pairs.index(baseline.pair)),
             baseline_confidence=baseline.score,
             mycelial_score=mycelial.score,
             edge=edge,

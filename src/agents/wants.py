@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.intake import LAST_MS
 from ..core.messages import BuildRequest
 from ..core.moats import MOATS
 from ..core.timeframes import HOUR_MS
@@ -26,9 +27,13 @@ class Wants:
         self._after_ms = round(world.settings.builder.request_after_hours * HOUR_MS)
         self._since: dict[str, int] = {}
         self._asked: set[str] = set()
+        self._looked: tuple[MoatView | None, int] = (None, 0)  # and until when nobody has to look at it again
 
     def look(self, snapshot: Snapshot) -> None:
         """Look at every moat; ask for those that are due."""
+        view, until = self._looked
+        if view is snapshot.moats and snapshot.at < until:
+            return
         for column, moat in enumerate(MOATS):
             if not without_data(snapshot.moats, column):
                 self._since.pop(moat, None)
@@ -37,6 +42,8 @@ class Wants:
             since = self._since.setdefault(moat, snapshot.at)
             if moat not in self._asked and snapshot.at - since >= self._after_ms:
                 self._ask(moat, snapshot.at)
+        waiting = [since + self._after_ms for moat, since in self._since.items() if moat not in self._asked]
+        self._looked = (snapshot.moats, min(waiting, default=LAST_MS))
 
     def _ask(self, moat: str, at: int) -> None:
         speaker = self._speaker(moat)
@@ -55,6 +62,7 @@ class Wants:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self._since, self._asked = dict(state["since"]), set(state["asked"])
+        self._looked = (None, 0)
 
 
 def without_data(view: MoatView | None, column: int) -> bool:

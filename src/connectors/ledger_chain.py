@@ -65,8 +65,8 @@ def stored_hash(prev: Any, seq: Any, at: Any, kind: Any, key: Any, body: Any) ->
     return row_hash(prev, seq, at, kind, key, body.encode())
 
 
-def text_of(row: Row, row_bytes: int) -> str:
-    """The body as text; Refused when the row has no place in a journal."""
+def _body_of(row: Row, row_bytes: int) -> bytes:
+    """The body, whose JSON is sound; Refused when the row has no place in a journal. Its UTF-8 is not looked at yet."""
     at, kind, key, body = row.at, row.kind, row.key, row.body
     if type(at) is not int or not -INT64 <= at < INT64:
         raise Refused(f"`at` is not a 64-bit integer: {at!r}")
@@ -78,14 +78,25 @@ def text_of(row: Row, row_bytes: int) -> str:
         raise Refused("kind and key must be text and not empty")
     try:
         _syntax.decode(body)
-        return body.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
+        raise Refused(f"the body is not JSON: {error}") from error
+    return body
+
+
+def text_of(row: Row, row_bytes: int) -> str:
+    """The body as text; Refused when the row has no place in a journal."""
+    try:
+        return _body_of(row, row_bytes).decode()
+    except UnicodeDecodeError as error:
         raise Refused(f"the body is not JSON: {error}") from error
 
 
 def check(row: Row, row_bytes: int) -> None:
-    """Refused when the row has no place in a journal."""
-    text_of(row, row_bytes)
+    """Refused when the row has no place in a journal. What is ASCII is UTF-8, too."""
+    if not _body_of(row, row_bytes).isascii():
+        text_of(row, row_bytes)
+    if row.kind.isascii() and row.key.isascii():
+        return
     try:
         f"{row.kind}{row.key}".encode()
     except UnicodeEncodeError as error:

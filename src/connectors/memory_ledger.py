@@ -60,18 +60,22 @@ class MemoryLedger:
             raise LedgerError("the ledger is closed")
 
     def _keep(self, row: Row) -> str | None:
-        reason = self._reason(row)
-        kept = row if reason is None else dead_letter(row, reason)
-        if kept.key not in self._by_key:
-            self._by_key[kept.key] = kept
-            self.written.append(kept)
-        return reason
-
-    def _reason(self, row: Row) -> str | None:
+        """Why it was refused, None where it was not."""
         try:
             check(row, self._row_bytes)
         except Refused as refused:
-            return str(refused)
+            return self._refuse(row, str(refused))
         known = self._by_key.get(row.key)
-        same = known is None or (known.kind, known.body) == (row.kind, row.body)
-        return None if same else conflict(row.key)
+        if known is None:
+            self._by_key[row.key] = row
+            self.written.append(row)
+        elif (known.kind, known.body) != (row.kind, row.body):
+            return self._refuse(row, conflict(row.key))
+        return None
+
+    def _refuse(self, row: Row, reason: str) -> str:
+        letter = dead_letter(row, reason)
+        if letter.key not in self._by_key:
+            self._by_key[letter.key] = letter
+            self.written.append(letter)
+        return reason

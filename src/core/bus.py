@@ -50,6 +50,7 @@ class FanOut:
         self.producer = producer
         self.epoch = epoch
         self._clock = clock
+        self._latest = clock.now_ms()  # what the clock was seen to show; it never goes back
         self._wired = wired
         self._max_generations = settings.max_generations
         self._max_of_source = settings.max_messages_per_owner
@@ -119,11 +120,8 @@ class FanOut:
                 validate(message, channel)
         except (TypeError, AttributeError, OverflowError):
             validate(message, channel)
-        if message.known_at > self._clock.now_ms():
-            raise InvariantError(
-                f"{message.source} published on {channel} what is known at {message.known_at} only; "
-                f"it is {self._clock.now_ms()}"
-            )
+        if message.known_at > self._latest:
+            self._refuse_the_future(channel, message)
         source = message.source
         sent = self._sent_of[source] = self._sent_of.get(source, 0) + 1
         if sent > self._max_of_source:
@@ -134,6 +132,15 @@ class FanOut:
             self._seq += 1
         route.published += 1
         self._queue.append((route, message, self._seq))
+
+    def _refuse_the_future(self, channel: str, message: Message) -> None:
+        """Look at the clock: of the messages of one instant, only the first one comes here."""
+        self._latest = self._clock.now_ms()
+        if message.known_at > self._latest:
+            raise InvariantError(
+                f"{message.source} published on {channel} what is known at {message.known_at} only; "
+                f"it is {self._latest}"
+            )
 
     def _open_route(self, channel: str) -> Route:
         if self._closed:

@@ -33,17 +33,17 @@ def rule_of_three(votes: Iterable[Vote], required: int, min_confidence: float) -
     newest = {vote.voter: vote for vote in votes}
     if len(newest) < required:
         return None
-    ordered = [newest[voter] for voter in sorted(newest)]
-    sides = [vote.side for vote in ordered]
+    voters = sorted(newest)
+    sides = [newest[voter].side for voter in voters]
     agreed = None
     for side in _SIDES:
         count = sides.count(side)
         if count == 0 or count < required:
             continue
-        same = ordered if count == len(ordered) else [vote for vote in ordered if vote.side is side]
-        confidence = sum([vote.confidence for vote in same]) / count
+        same = voters if count == len(voters) else [voter for voter in voters if newest[voter].side is side]
+        confidence = sum([newest[voter].confidence for voter in same]) / count
         if confidence > min_confidence:
             if agreed is not None:
                 return None
-            agreed = Agreement(side, confidence, tuple([vote.voter for vote in same]))
+            agreed = Agreement(side, confidence, tuple(same))
     return agreed

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import cache
+from math import isfinite
 from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from .errors import BusError
-from .messages import AnyMessage, BaselineIdea, MarketData, Message, MycelialIdea, channel_of
+from .messages import (
+    AnyMessage,
+    BaselineIdea,
+    MarketData,
+    Message,
+    MycelialIdea,
+    SynthesizedTrade,
+    channel_of,
+)
 
 MAX_MESSAGE_BYTES = 65_536
 """A limit of the protocol, not a setting: both ends of a channel must agree on it."""
@@ -74,7 +82,7 @@ def _search_not_finite(message: msgspec.Struct) -> None:
     for name in message.__struct_fields__:
         value = getattr(message, name)
         numbers = value.values() if isinstance(value, dict) else (value,)
-        if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
+        if not all(isfinite(number) for number in numbers if isinstance(number, float)):
             raise BusError(f"{type(message).__name__}.{name} is not finite: {value!r}")
         for item in value if isinstance(value, tuple) else ():
             if isinstance(item, msgspec.Struct):
@@ -90,22 +98,23 @@ def finiteness(struct: type[Message]) -> Callable[[Any], bool]:
     """
     if struct in _OFTEN:
         return _OFTEN[struct]
-    sums, finite = _sums(struct), math.isfinite
+    sums = _sums(struct)
     if not sums:
         return lambda message: True
     if len(sums) == 1:
         (only,) = sums
-        return lambda message: finite(only(message))
+        return lambda message: isfinite(only(message))
     first, second = sums
-    return lambda message: finite(first(message) + second(message))
+    return lambda message: isfinite(first(message) + second(message))
 
 
 _OFTEN: dict[type[Message], Callable[[Any], bool]] = {
-    MarketData: lambda one: math.isfinite(one.close + one.high + one.low + sum(one.features.values())),
-    BaselineIdea: lambda one: math.isfinite(one.price + sum([vote.confidence for vote in one.votes])),
-    MycelialIdea: lambda one: math.isfinite(
+    MarketData: lambda one: isfinite(sum(one.features.values(), one.close + one.high + one.low)),
+    BaselineIdea: lambda one: isfinite(sum([vote.confidence for vote in one.votes], one.price)),
+    MycelialIdea: lambda one: isfinite(
         one.price + one.score + one.edge + one.interestingness + one.simulated_pnl + one.total_pnl + one.win_rate
     ),
+    SynthesizedTrade: lambda one: isfinite(one.price + one.baseline_confidence + one.mycelial_score + one.edge),
 }
 """The tests of nearly all messages, written out because they cost less so; a test compares them with `_sums`."""
 

@@ -38,7 +38,7 @@ class Journal:
         With positions also the account, unless it is written already because something was `filled`.
         """
         at, traces = snapshot.at, self._explain(snapshot)
-        rows = [records.row(at, "trade", trade.id, trade) for trade in trades] if trades else []
+        rows = [records.trade_row(at, trade) for trade in trades] if trades else []
         outcomes = self._desk.outcomes()
         if outcomes:
             rows += [records.state_row(o.order_id, o.pair, o.state, o.at) for o in outcomes]

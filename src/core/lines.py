@@ -48,7 +48,7 @@ def idea_line(stream: Stream, idea: Idea) -> Decision:
         detail["edge"] = idea.edge
     if idea.horizon is not None:
         detail["horizon"] = idea.horizon
-    return Decision(idea.at, "idea", idea.pair, idea.side, source=stream.value, detail=detail)
+    return Decision(idea.at, records.IDEA, idea.pair, idea.side, None, str(stream), detail)
 
 
 def meeting_line(message: SynthesizedTrade) -> Decision:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import lt
+
 import msgspec
 
 from .consensus import rule_of_three
@@ -64,7 +66,9 @@ def idea_of(message: BaselineIdea | MycelialIdea, rules: TraderRules) -> Idea | 
         if agreed is None:
             return None
         return Idea(message.pair, agreed.side, message.at, agreed.confidence, agreed.voters)
-    learners = tuple(sorted(dict.fromkeys(message.learners)))  # they come sorted: a set would shuffle them first
+    learners = message.learners
+    if not all(map(lt, learners, learners[1:])):  # they come sorted and once each
+        learners = tuple(sorted(set(learners)))
     if len(learners) < rules.min_learners:
         return None
     return Idea(message.pair, message.side, message.at, message.score, learners, message.edge, message.horizon)

@@ -146,7 +146,7 @@ class Where(NamedTuple):
 ANYWHERE = Where()
 
 
-class Similar(NamedTuple):
+class Similar(msgspec.Struct, frozen=True, gc=False):
     """A record and its cosine similarity with the query, in [-1, 1]."""
 
     record: MemoryRecord
@@ -208,7 +208,7 @@ def recommend(found: Sequence[Similar], rule: MemorySettings) -> Recommendation:
     BUY_SMALL; a mean loss or rare success AVOID; everything else OBSERVE. All comparisons of ratios are strict.
     """
     least = rule.min_similarity
-    near = [record for record, similarity in found if record.outcome is not None and similarity >= least]
+    near = [one.record for one in found if one.similarity >= least and one.record.outcome is not None]
     success, mean = judged(near)
     ids = tuple([record.id for record in near])
     if success is None or mean is None:

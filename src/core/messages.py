@@ -14,10 +14,11 @@ from .errors import BusError
 from .types import CommandKind, Pair, Points, Side, Status, Stream, Vote
 
 
-class Message(msgspec.Struct, frozen=True, tag_field="type", kw_only=True, omit_defaults=True, gc=False):
+class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
     """What all messages have. `at` and `known_at` in UTC milliseconds.
 
-    Nothing in a message leads back to it, so the garbage collector need not look at them.
+    Nothing in a message leads back to it, so the garbage collector need not look at them. What is said many times a
+    slice can be made by position, which takes half the time; the others by keyword alone.
     """
 
     source: str
@@ -25,7 +26,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", kw_only=True, omit_
     known_at: int
 
 
-class MarketData(Message, frozen=True, tag="market_data", kw_only=True):
+class MarketData(Message, frozen=True, tag="market_data"):
     """A bar of a pair closed; the same numbers travel by reference in the Snapshot."""
 
     pair: Pair
@@ -55,7 +56,7 @@ class MoatData(Message, frozen=True, tag="moat_data", kw_only=True):
     simulated: bool = False
 
 
-class BaselineIdea(Message, frozen=True, tag="baseline_idea", kw_only=True):
+class BaselineIdea(Message, frozen=True, tag="baseline_idea"):
     """The votes of a pair's technical analysts; the listener applies the Rule of 3 itself."""
 
     pair: Pair

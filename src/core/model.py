@@ -290,7 +290,7 @@ class MycelialModel(mesa.Model):
     def _let_act(self, actors: Sequence[Actor], snapshot: Snapshot) -> None:
         timer, quarantined = self._timer, self.quarantined
         for actor in actors:
-            if actor.name in quarantined:
+            if quarantined and actor.name in quarantined:
                 continue
             if timer is not None:
                 self._act_in_time(actor, snapshot, timer)

@@ -99,6 +99,7 @@ class Traces:
 
     def __init__(self) -> None:
         self._statuses: tuple[Status, ...] = ()
+        self._moats_of: MoatsOf | None = None
 
     def rows(
         self,
@@ -110,12 +111,12 @@ class Traces:
         life: str,
     ) -> list[Row]:
         """`multipliers` of the pairs that are reviewed; `life` names the epoch in which the messages have numbers."""
-        at = snapshot.at
+        at, moats = snapshot.at, self._of_all(snapshot.moats) if meetings or reviews else None
         rows = [
-            records.row(at, MESSAGES, f"{at}:{one.pair}:{n}:{life}", Told(one, data_of(snapshot, one.pair)))
+            records.row(at, MESSAGES, f"{at}:{one.pair}:{n}:{life}", Told(one, data_of(snapshot, one.pair, moats)))
             for n, one in enumerate(meetings)
         ]
-        rows += [_review_row(one, snapshot, multipliers[one.verdict.order.pair]) for one in reviews]
+        rows += [_review_row(one, snapshot, multipliers[one.verdict.order.pair], moats) for one in reviews]
         silent: dict[str, Any] = {**silences, **self._moats(snapshot)}
         if silent:
             rows.append(records.row(at, SILENCE, str(at), {"at": at, **silent}))
@@ -124,6 +125,12 @@ class Traces:
     def is_told(self, moats: MoatView | None) -> bool:
         """Whether the moats stand as they did in the newest row of silence."""
         return moats is None or moats.statuses == self._statuses
+
+    def _of_all(self, view: MoatView | None) -> MoatsOf | None:
+        """Kept from slice to slice while the view stays the same."""
+        if view is not None and (self._moats_of is None or self._moats_of.view is not view):
+            self._moats_of = MoatsOf(view)
+        return None if view is None else self._moats_of
 
     def _moats(self, snapshot: Snapshot) -> dict[str, list[int]]:
         if snapshot.moats is None or self.is_told(snapshot.moats):
@@ -141,46 +148,57 @@ class Traces:
         self._statuses = tuple(map(Status, state["statuses"]))
 
 
-def _review_row(review: Review, snapshot: Snapshot, multiplier: Decimal) -> Row:
+def _review_row(review: Review, snapshot: Snapshot, multiplier: Decimal, moats: MoatsOf | None) -> Row:
     verdict, order = review.verdict, review.verdict.order
     denied = "" if isinstance(verdict, Approved) else verdict.reason
-    body = Reviewed(verdict.at, order, denied, multiplier, review.looked, data_of(snapshot, order.pair))
+    body = Reviewed(verdict.at, order, denied, multiplier, review.looked, data_of(snapshot, order.pair, moats))
     return records.row(verdict.at, REVIEW, order.id, body)
 
 
-def data_of(snapshot: Snapshot, pair: Pair) -> dict[str, Any]:
-    """What was known of a pair: its newest bar and each moat, with their ages at the slice (ms)."""
-    index = snapshot.pairs.index(pair)
-    data: dict[str, Any] = {"fresh": bool(snapshot.fresh[index])}
-    if snapshot.close[index] == snapshot.close[index]:
-        data["close"] = float(snapshot.close[index])
-    seen = snapshot.at if snapshot.seen_at is None and data["fresh"] else NEVER
-    seen = seen if snapshot.seen_at is None else int(snapshot.seen_at[index])
+class MoatsOf:
+    """What the data of all pairs have in common as long as nothing new is known of the moats."""
+
+    def __init__(self, view: MoatView) -> None:
+        self.view = view
+        self._newest = [NEVER] * len(MOATS)
+        for column, known_at in zip(view.parts.moat.tolist(), view.parts.known_at.tolist(), strict=True):
+            if known_at > self._newest[column]:
+                self._newest[column] = known_at
+        self._quality: list[float] = view.parts.quality.tolist()
+
+    def known(self, at: int, index: int, pair: Pair) -> dict[str, dict[str, Any]]:
+        """Each moat as it stands for the pair at `index`, with its age at `at`."""
+        view, asset = self.view, pair.partition("/")[0]
+        found: dict[str, dict[str, Any]] = {}
+        states, values = view.states[index].tolist(), view.values[index].tolist()
+        for column, name in enumerate(MOATS):
+            told = found[name] = {
+                "status": view.statuses[column],
+                "of_the_pair": STATUSES[states[column]],
+                "value": values[column],
+                "quality": self._quality[column],
+            }
+            newest = self._newest[column]
+            if newest != NEVER:
+                told["age_ms"] = max(0, at - newest)
+            if figures := beside(view, column, asset):
+                told["figures"] = figures
+        return found
+
+
+def data_of(snapshot: Snapshot, pair: Pair, moats: MoatsOf | None = None) -> dict[str, Any]:
+    """What was known of a pair: its newest bar and each moat, with their ages at the slice (ms).
+
+    `moats` of the view of this snapshot, where somebody has them already.
+    """
+    index, at = snapshot.pairs.index(pair), snapshot.at
+    fresh, close = snapshot.fresh.item(index), snapshot.close.item(index)
+    data: dict[str, Any] = {"fresh": fresh}
+    if close == close:
+        data["close"] = close
+    seen = (at if fresh else NEVER) if snapshot.seen_at is None else snapshot.seen_at.item(index)
     if seen != NEVER:
-        data |= {"bar_known_at": seen, "bar_age_ms": snapshot.at - seen}
+        data |= {"bar_known_at": seen, "bar_age_ms": at - seen}
     if snapshot.moats is not None:
-        data["moats"] = _moats_of(snapshot, index)
+        data["moats"] = (moats or MoatsOf(snapshot.moats)).known(at, index, pair)
     return data
-
-
-def _moats_of(snapshot: Snapshot, index: int) -> dict[str, dict[str, Any]]:
-    view = snapshot.moats
-    assert view is not None, "asked for only where there are moats"
-    found: dict[str, dict[str, Any]] = {}
-    newest_of = [NEVER] * len(MOATS)
-    for column, known_at in zip(view.parts.moat.tolist(), view.parts.known_at.tolist(), strict=True):
-        if known_at > newest_of[column]:
-            newest_of[column] = known_at
-    states, values, quality = view.states[index].tolist(), view.values[index].tolist(), view.parts.quality.tolist()
-    for column, (name, newest) in enumerate(zip(MOATS, newest_of, strict=True)):
-        found[name] = {
-            "status": view.statuses[column],
-            "of_the_pair": STATUSES[states[column]],
-            "value": values[column],
-            "quality": quality[column],
-        }
-        if newest != NEVER:
-            found[name]["age_ms"] = max(0, snapshot.at - newest)
-        if figures := beside(view, column, snapshot.pairs[index].partition("/")[0]):
-            found[name]["figures"] = figures
-    return found

@@ -63,6 +63,15 @@ class Terms(NamedTuple):
 
 
 @njit(cache=True)
+def terms_of(row: Any) -> Any:
+    """The terms out of a row of their numbers: to hand over a tuple of so many costs more than a slice of a book."""
+    return Terms(
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11], row[12],
+        row[13],
+    )  # fmt: skip
+
+
+@njit(cache=True)
 def money(amount: Any, high: Any, low: Any, places: int, terms: Terms) -> Any:
     """(notional, fee, slippage) of an amount at a price, each booked to the money step."""
     total_high, total_low = times(high, low, amount)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..core.config import Lifecycle
+from ..core.intake import LAST_MS
 from ..core.ports import Life
 from ..core.timeframes import DAY_MS
 from ..core.types import Pair, Slice, Stage, Trade, Transition
@@ -44,12 +45,13 @@ class AssetLife(Life):
         self._delisted_ms = round(settings.delisted_days * DAY_MS)
         self._standings: dict[Pair, Standing] = {}
         self._probation: list[Pair] = []
+        self._quiet_until = 0  # before then (UTC ms) only a trade moves an asset
         self._seen: dict[Pair, int] = {}
         self._whole: tuple[tuple[Pair, ...], int] | None = None  # when all had a bar, not in `_seen` yet
 
     def on_trades(self, at: int, trades: Sequence[Trade]) -> Sequence[Transition]:
         """Count closed trades and the time that passed; all changes of a slice are made together, or none is."""
-        if not (trades or self._probation):
+        if not trades and (at < self._quiet_until or not self._probation):
             return ()
         changed: dict[Pair, Standing] = {}
         for trade in trades:
@@ -65,7 +67,15 @@ class AssetLife(Life):
             changed[pair] = after
         if any(self._standings.get(pair) != after for pair, after in changed.items()):
             self._keep({**self._standings, **changed})
+        self._quiet_until = self._next_deadline(at)
         return moved
+
+    def _next_deadline(self, at: int) -> int:
+        """When time alone may lift an asset on probation, or put it to sleep, after it did not at `at`."""
+        looked = [self._standings[pair] for pair in self._probation]
+        times = [one.since + self._lift_ms for one in looked]
+        times += [began + self._hibernation_ms for one in looked if (began := one.probation_since) is not None]
+        return min([time for time in times if time > at], default=LAST_MS)
 
     def on_bars(self, slice_: Slice) -> Sequence[Transition]:
         """An asset with a team and without a bar for `delisted_days`, while others have bars, is delisted.
@@ -143,7 +153,7 @@ class AssetLife(Life):
         return {stage.value: found[stage] for stage in Stage if found[stage]}
 
     def _keep(self, standings: dict[Pair, Standing]) -> None:
-        self._standings = standings
+        self._standings, self._quiet_until = standings, 0
         self._probation = [pair for pair, one in standings.items() if one.probation_since is not None]
 
     def _aged(self, now: Standing, at: int) -> Standing:

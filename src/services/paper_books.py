@@ -5,6 +5,7 @@ A book that the step cannot walk exactly is handed back as the state of a desk, 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
 from functools import lru_cache
@@ -17,6 +18,7 @@ import numpy as np
 from ..core.config import Account, Costs, Exchange, Risk
 from ..core.portfolio import ZERO
 from ..core.types import (
+    MONEY_STEP,
     BarBlock,
     BoolArray,
     FloatArray,
@@ -30,7 +32,7 @@ from ..core.types import (
     Stream,
     Trade,
 )
-from ..core.whole_money import MONEY_PLACES, Terms, digits_of
+from ..core.whole_money import Terms, digits_of
 from . import paper_kernel as kernel
 from . import paper_lots as table
 from .paper_state import Book, State, placed, told
@@ -108,6 +110,8 @@ class PaperBooks:
     def __init__(self, books: Sequence[Source], rules: Rules) -> None:
         self._books = tuple(books)
         self._rules = rules
+        self._terms = np.array(rules.terms, np.int64)
+        self._step = Decimal(1).scaleb(-rules.terms.decimals)
         sources = list(dict.fromkeys(book.source for book in books))
         self._codes = {source: float(code) for code, source in enumerate(sources)}
         self._sources = np.array([sources.index(book.source) for book in books], np.int64)
@@ -181,13 +185,13 @@ class PaperBooks:
         said, kept = self._say(ideas, snapshot)
         self._resize()
         limit = self._rules.max_age_intervals * snapshot.interval_ms
-        closed, entered, left = kernel.step(
+        closed, entered, left, busy = kernel.step(
             snapshot.at, limit, *self._bars(slice_.bars), *self._known(snapshot, limit), self._sizes, said,
-            self._sources, self._least, self._became, self._lots, self._prices, self._sums, self._rules.terms,
+            self._sources, self._least, self._became, self._lots, self._prices, self._sums, self._terms,
             *self._read, self._trades, self._entered,
         )  # fmt: skip
         # Where nothing is held or waits, a slice in which nobody wants to buy changes nothing.
-        self._quiet = not (left or self._lots[:, table.HELD].any() or self._lots[:, table.BUYING].any())
+        self._quiet = not (left or busy)
         walked = Walked()
         if closed:
             walked.trades = self._closed(self._trades[:closed].tolist())
@@ -214,7 +218,8 @@ class PaperBooks:
                 flat += (code, places[idea.pair], 1.0, ends, idea.edge or 0.0)
             else:
                 flat += (code, places[idea.pair], -1.0, _NEVER, 0.0)
-        return np.array(flat, np.float64).reshape(-1, kernel.SAID), kept
+        # By way of an array of the standard library: numpy takes several times as long for a list.
+        return np.array(array("d", flat)).reshape(-1, kernel.SAID), kept
 
     def _bars(self, block: BarBlock | None) -> Columns:
         """The bars as the step reads them."""
@@ -251,27 +256,26 @@ class PaperBooks:
         return trades
 
     def _trade(self, row: Sequence[int]) -> Trade:
-        book, places = self._books[row[table.BOOK]], -MONEY_PLACES
-        amount = Decimal(row[table.T_AMOUNT]).scaleb(-self._rules.terms.decimals)
-        value, paid = Decimal(row[table.T_VALUE]).scaleb(places), Decimal(row[table.T_PAID]).scaleb(places)
-        gross = row[table.T_RECEIVED] + row[table.T_FEES] + row[table.T_SLIPPAGE] - row[table.T_PAID]
-        profit = Decimal(row[table.T_RECEIVED] - row[table.T_PAID]).scaleb(places)
-        leave_at = row[table.T_LEAVE]
+        # A product with the step is exact, as `scaleb` is, in less than half of its time.
+        book, pair, number, entry, exit_, bought, paid, received, value, fees, slippage, why, leave = row
+        amount, spent, profit = bought * self._step, value * MONEY_STEP, (received - paid) * MONEY_STEP
+        gross = (received + fees + slippage - paid + value) * MONEY_STEP
         return Trade(
-            id=f"{book.name}-{row[table.NUMBER]}",
-            stream=book.stream,
-            pair=self.pairs[row[table.PAIR]],
-            amount=amount,
-            entry_at=row[table.T_ENTRY],
-            exit_at=row[table.T_EXIT],
-            entry_price=value / amount,
-            exit_price=Decimal(gross + row[table.T_VALUE]).scaleb(places) / amount,
-            fees=Decimal(row[table.T_FEES]).scaleb(places),
-            slippage=Decimal(row[table.T_SLIPPAGE]).scaleb(places),
-            profit=profit,
-            profit_ratio=profit / paid if paid else ZERO,
-            exit_reason=table.REASONS[row[table.T_WHY]],
-            leave_at=None if leave_at == table.NONE else leave_at,
+            f"{self._books[book].name}-{number}",
+            self._books[book].stream,
+            self.pairs[pair],
+            amount,
+            entry,
+            exit_,
+            spent / amount,
+            gross / amount,
+            fees * MONEY_STEP,
+            slippage * MONEY_STEP,
+            profit,
+            profit / (paid * MONEY_STEP) if paid else ZERO,
+            table.REASONS[why],
+            None,
+            None if leave == table.NONE else leave,
         )
 
     def _entries(

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.compiled import compiled
 from ..core.types import BoolArray, FloatArray, IntArray
-from ..core.whole_money import CLEARLY, MONEY_PLACES, TENS, Terms, cut
+from ..core.whole_money import CLEARLY, MONEY_PLACES, TENS, cut, terms_of
 from ..core.wide import NOTHING, U64, as_float, times
 from . import paper_lots as table
 
@@ -195,27 +195,51 @@ def _decide(
 
 
 @compiled
+def _is_busy(lot: IntArray) -> bool:
+    """Whether a book holds anything or waits to buy."""
+    busy = False
+    for p in range(lot.shape[1]):
+        busy |= lot[table.HELD, p] > 0 or lot[table.BUYING, p] > 0
+    return busy
+
+
+@compiled
+def _is_wanted(source: int, said: FloatArray) -> bool:
+    """Whether the source of a book wants to buy anything."""
+    wanted = False
+    for i in range(said.shape[0]):
+        wanted |= said[i, SOURCE] == source and said[i, SIDE] > 0.0
+    return wanted
+
+
+@compiled
 def step(
     at: int, max_age: int, opened: int, opens: FloatArray, lows: FloatArray, closes: FloatArray, volumes: FloatArray,
     present: BoolArray, close: FloatArray, seen: IntArray, sizes: IntArray, said: FloatArray, sources: IntArray,
-    least: FloatArray, became: IntArray, lots: IntArray, prices: FloatArray, sums: IntArray, terms: Terms,
+    least: FloatArray, became: IntArray, lots: IntArray, prices: FloatArray, sums: IntArray, row: IntArray,
     known: FloatArray, read: IntArray, trades: IntArray, entered: IntArray,
-) -> tuple[int, int, int]:  # fmt: skip
+) -> tuple[int, int, int, bool]:  # fmt: skip
     """One slice of all books that are not AWAY: how many trades closed, entries, books it did not walk; by book.
+
+    Also whether anything is held or waits to be bought in one of them.
 
     Bars (pairs,) that `opened` then; `close` (pairs,) of the newest bars known and when they were `seen`, `max_age` of
     one that an entry goes by; `sizes` (2, pairs): multipliers; `said` (ideas, SAID) in order; `sources` and `least`
     (books,): whose ideas, and above which edge. `lots` (books, LOT, pairs), `prices` (books, PRICES, pairs) and `sums`
-    (books, SUMS) are the books, `became` (books,) what became of each; one that is UNFIT is as it was. `known`
-    (2, pairs) and `read` (2, 2, pairs) keep decimals from slice to slice.
+    (books, SUMS) are the books, `became` (books,) what became of each; one that is UNFIT is as it was. `row` is of
+    `terms_of`. `known` (2, pairs) and `read` (2, 2, pairs) keep decimals from slice to slice.
     """
     closed = entries = left = 0
+    busy, terms = False, terms_of(row)
     lot_before, prices_before, sums_before = np.empty_like(lots[0]), np.empty_like(prices[0]), np.empty_like(sums[0])
     for book in range(sources.size):
         if became[book] == AWAY:
             left += 1
             continue
         lot, price, sum_ = lots[book], prices[book], sums[book]
+        if not (_is_busy(lot) or _is_wanted(sources[book], said)):
+            became[book] = FINE
+            continue
         lot_before[:], prices_before[:], sums_before[:] = lot, price, sum_
         taken = entries
         done, exact = _settle(
@@ -232,4 +256,5 @@ def step(
         else:
             lot[:], price[:], sum_[:], became[book] = lot_before, prices_before, sums_before, UNFIT
             left += 1
-    return closed, entries, left
+        busy = busy or _is_busy(lot)
+    return closed, entries, left, busy

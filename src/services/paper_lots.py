@@ -17,7 +17,7 @@ from ..core.leaving import REASONS as REASONS
 from ..core.leaving import STOP as STOP
 from ..core.types import FloatArray, IntArray
 from ..core.whole_money import TENS, affordable_surely, bill, room_of, stop_reached, under, worth
-from ..core.wide import NOTHING, TWO, U64, as_float, decimal_of, times
+from ..core.wide import NOTHING, TWO, U64, as_float, decimal_near, times
 
 NONE = -1
 """No horizon, no stop, no idea."""
@@ -39,14 +39,14 @@ BOOK, PAIR, NUMBER, T_ENTRY, T_EXIT, T_AMOUNT, T_PAID, T_RECEIVED, T_VALUE, T_FE
     13
 )
 TRADE = 13
-"""Columns of a trade that closed."""
+"""Columns of a trade that closed; `PaperBooks` reads them in this order."""
 
 
 @compiled
 def digits_of_price(value: float, p: int, slot: int, known: FloatArray, read: IntArray) -> Any:
-    """`decimal_of` the opens (slot 0) and closes (slot 1) of pairs, which all books share; the last of each is kept."""
+    """Decimals of the opens (slot 0) and closes (slot 1) of pairs, which all books share; the last of each is kept."""
     if known[slot, p] != value:
-        digits, places = decimal_of(value)
+        digits, places = decimal_near(value, read[slot, 1, p])
         known[slot, p], read[slot, 0, p], read[slot, 1, p] = value, np.int64(digits), places
     return U64(read[slot, 0, p]), read[slot, 1, p]
 

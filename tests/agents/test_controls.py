@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from src.agents.colony_votes import SwarmIdea
-from src.agents.control_kernels import ridge
+from src.agents.control_kernels import ridge, trust_of
 from src.agents.controls import Control, NoiseLearner, PooledRidge
 from src.core.errors import DataError
 from src.core.types import Side, Snapshot
@@ -37,6 +37,18 @@ def test_ridge_solves_larger_systems() -> None:
     x, y = rng.normal(size=(200, 23)), rng.normal(size=200)
     found = ridge(x.T @ x, x.T @ y, 3.0)
     assert (x.T @ x + 3.0 * np.eye(23)) @ found == pytest.approx(x.T @ y, rel=1e-9, abs=1e-9)
+
+
+def test_trust_is_what_plain_python_makes_of_it() -> None:
+    rng = np.random.default_rng(3)
+    raised = 0
+    for sxx, sxy, syy, weight in (rng.random((5000, 4)) * (1.0, 1.0, 1.0, 3000.0)).tolist():
+        explained, freedom = min(sxy**2 / (sxx * syy), 1.0 - 2.0**-52), weight / 3.0 - 1.0
+        t2 = freedom * explained / (1.0 - explained)
+        expected = sxy / sxx * (1.0 - 6.0 / t2) if freedom > 0.0 and t2 > 6.0 else 0.0
+        assert trust_of(np.array([sxx, sxy, syy, weight]), 3.0, 6.0, 2.0) == expected
+        raised += sxy**2 != sxy * sxy
+    assert raised > 0  # libm's power is not a product, to the bit
 
 
 def ideas_of(seed: int, kind: type[Control], strength: float) -> list[tuple[Snapshot, SwarmIdea]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from src.agents.colony import Colony, ColonyStep
 from src.agents.colony_votes import SwarmIdea
 from src.agents.homes import HOMES
 from src.agents.pattern_learner import LearnerCollective, PatternLearner
-from src.agents.track_record import track_record
+from src.agents.track_record import track_records
 from src.agents.world import World
 from src.core.errors import NotFound
 from src.core.market import FEATURES
@@ -187,13 +188,30 @@ def test_an_idea_tells_how_its_learners_simulated_books_did() -> None:
     assert (sell.product_focus, sell.strategy_type) == ("market", "Swing")
 
 
+def ideas_of(*groups: Sequence[str]) -> list[SwarmIdea]:
+    return [SwarmIdea(0, Side.BUY, 0.9, 0.02, 6, tuple(group)) for group in groups]
+
+
 def test_of_equally_many_learners_of_two_moats_the_first_moat_is_told() -> None:
     _, colony, _ = scripted([SwarmIdea(0, Side.BUY, 0.9, 0.02, 6, ("a", "b", "c", "d"))])
     one = (1, 1, 0.1, 0.1, 0)
     books(colony, a=(*one, 4), b=(*one, 2), c=(*one, 4), d=(*one, 2))
-    assert track_record(colony, ("a", "b", "c", "d")).product_focus == HOMES[2]
+    interest = np.zeros(colony.capacity)
+    (record,) = track_records(colony, ideas_of(("a", "b", "c", "d")), interest)
+    assert record.product_focus == HOMES[2]
     with pytest.raises(NotFound):
-        track_record(colony, ("a", "nobody"))
+        track_records(colony, ideas_of(("a", "b"), ("a", "nobody")), interest)
+
+
+def test_interest_is_summed_as_python_sums_it() -> None:
+    names = [f"l-{one:02d}" for one in range(40)]
+    _, colony, _ = scripted([SwarmIdea(0, Side.BUY, 0.9, 0.02, 6, tuple(names))])
+    interest, rng = np.zeros(colony.capacity), np.random.default_rng(5)
+    interest[colony.order] = rng.random(len(names)) * 10.0 ** rng.integers(-9, 9, len(names))
+    groups = [names[:size] for size in range(1, len(names) + 1)] + [names[:1]]
+    expected = [sum(interest[colony.rows_of(group)].tolist()) / len(group) for group in groups]
+    assert [one.interestingness for one in track_records(colony, ideas_of(*groups), interest)] == expected
+    assert expected != [float(interest[colony.rows_of(group)].cumsum()[-1]) / len(group) for group in groups]
 
 
 def test_a_pair_without_a_team_is_learnt_and_not_spoken_of() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from src.agents import colony_layout as k
 from src.agents.colony import Colony, ColonyStep
-from src.agents.silence import BaselineWatch, SwarmWatch
+from src.agents.silence import BaselineWatch, SwarmWatch, baseline_changes
 from src.core.traces import (
     CANCELLED,
     MUTE,
@@ -31,7 +31,8 @@ from tests.worlds import settings
 def baseline(watch: Any, model: Any, state: int, signals: tuple[int, int, int], confidence: float = 0.25) -> list[Any]:
     sides, reasons = np.sign(np.array([signals])), np.abs(np.array([signals]))
     living = np.full((1, 3), 0 if state == NO_TEAM else 1)
-    watch.look(living, np.array([state != NO_BAR]), sides, reasons, np.full((1, 3), confidence))
+    heard, sure = np.array([state != NO_BAR]), np.full((1, 3), confidence)
+    watch.note(baseline_changes(living, heard, sides, reasons, sure, watch.last, watch.out))
     return list(model.outbox.drain_traces()[1].get("baseline", []))
 
 

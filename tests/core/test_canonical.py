@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import subprocess
 import sys
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from src.core import canonical
+from src.core import canonical, words
 from src.core.errors import DataError
 from src.core.types import Command, CommandKind, Decision, Fill, OrderId, Pair, Side
 
@@ -93,6 +95,34 @@ def test_nulls_that_do_not_apply_hide_no_number_that_is_not_finite(number: float
         canonical.encode_lines([{"a": None}, {"b": number}])
 
 
+class Shown(msgspec.Struct):
+    """Writes down what it does not know."""
+
+    name: str
+    number: float
+    until: int | None = None
+    score: float | None = None
+
+
+class Short(Shown, omit_defaults=True):
+    """Leaves out what it does not know."""
+
+
+@pytest.mark.parametrize("kind", [Shown, Short])
+@pytest.mark.parametrize(("until", "score"), [(None, None), (3, None), (3, 0.5)])
+def test_fields_that_do_not_apply_hide_no_number_that_is_not_finite(
+    kind: type[Shown], until: int | None, score: float | None
+) -> None:
+    assert (
+        canonical.encode(kind("null", 1.0, until, score))
+        == canonical.encode_lines([kind("null", 1.0, until, score)])[0]
+    )
+    with pytest.raises(DataError, match=r"not a finite number at \$\.number"):
+        canonical.encode(kind("a", math.nan, until, score))
+    with pytest.raises(DataError, match=r"not a finite number at \$\.score"):
+        canonical.encode(kind("a", 1.0, until, math.inf))
+
+
 def test_the_largest_numbers_stand_beside_nulls() -> None:
     assert (
         canonical.encode([2**70, 1.7976931348623157e308, None])
@@ -103,3 +133,21 @@ def test_the_largest_numbers_stand_beside_nulls() -> None:
 def test_a_line_without_canonical_form_is_refused() -> None:
     with pytest.raises(DataError, match="no canonical JSON"):
         canonical.encode_lines([{"a": 1}, {"b": object()}])
+
+
+@pytest.mark.parametrize(
+    "word", ["null", "NaN", "Inf", "-Infinity", "a null", "NaNnull", "nul", "na", "In", "", "Nan", "nulnull"]
+)
+@pytest.mark.parametrize("before", ["", "a", "nul", "N" * 70])
+def test_the_compiled_look_finds_the_words_that_are_looked_for_one_by_one(word: str, before: str) -> None:
+    text = canonical.encode([before, word, before])
+    assert words.is_clean(text) is not any(found in text for found in (b"null", b"NaN", b"Inf"))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, Decimal("NaN"), Decimal("-Infinity")])
+def test_a_text_of_one_number_that_is_not_finite_is_not_clean(number: float) -> None:
+    for values in ([number], [1.0, number], [{"a": None, "b": number}]):
+        with pytest.raises(DataError, match="not a finite number"):
+            canonical.encode_lines(values, words.is_clean)
+        with pytest.raises(DataError, match="not a finite number"):
+            canonical.encode(values[-1], words.is_clean)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.core import records
+from src.core.canonical import encode
 from src.core.types import Decision, Side, Stream, Trade
 from tests.money import BTC, closed_at, fill, order
 
@@ -101,3 +103,26 @@ def test_rows_have_a_key_of_their_kind_and_a_canonical_body() -> None:
     assert (state.at, state.key) == (7, "order:o-1:filled:7")
     assert msgspec.json.decode(state.body) == {"id": "o-1", "pair": BTC, "state": "filled"}
     assert records.row(5, "order", "o", order()).body == records.row(5, "order", "o", order()).body
+
+
+@pytest.mark.parametrize("kind", [records.IDEA, "order"])
+@pytest.mark.parametrize("reason", [None, "a reason"])
+@pytest.mark.parametrize(
+    "detail",
+    [
+        {"score": 0.5, "voters": ["a", "b"]},
+        {"score": 0.5, "voters": ["a"], "edge": 0.01, "horizon": 3},
+        {"score": 0.5, "voters": [], "edge": 0.01},
+        {"score": 0.5, "voters": ["a"], "horizon": 3, "further": 1},
+        {"score": 0.5, "voters": ["a"], "edge": None},
+        {"score": None, "voters": None},
+        {"score": 0.5},
+        {},
+    ],
+)
+def test_a_line_is_the_canonical_form_of_the_fields(kind: str, reason: str | None, detail: dict[str, Any]) -> None:
+    decisions = [
+        Decision(closed_at(3), kind, BTC, Side.BUY, reason, "mycelial", detail),
+        Decision(closed_at(3), kind, reason=reason, detail=detail),
+    ]
+    assert records.decision_lines(decisions) == tuple(encode(records.decision_fields(one)) for one in decisions)

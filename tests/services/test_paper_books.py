@@ -17,6 +17,7 @@ from src.core.config import Settings
 from src.core.errors import DataError
 from src.core.history import History, HistoryFeed
 from src.core.types import Idea, Intent, Order, Pair, Side, Slice, Snapshot, Stream, Trade
+from src.core.wide import decimal_near, decimal_of
 from src.services.paper_books import paper_rules
 from src.services.paper_state import _plain
 from src.services.pnl_tracker import PnLTracker
@@ -257,3 +258,12 @@ def test_settings_whose_digits_do_not_fit_are_left_to_the_desks() -> None:
     assert rules(fee_ratio="0.0012345678901") is None
     strict = paper_rules(tree.account, tree.costs, tree.exchange, tree.risk, lambda pair: Decimal(1), object, {})
     assert strict is None  # a loss would stop the book
+
+
+@pytest.mark.parametrize("guess", [-1, 0, 1, 2, 7, 8, 9, 15, 22, 23])
+def test_a_decimal_is_the_shortest_whatever_places_are_guessed(guess: int) -> None:
+    random = np.random.default_rng(3)
+    prices = [*(round(price, places) for price in 10.0 ** random.uniform(-4, 9, 40) for places in range(10))]
+    odd = [0.1, 0.3, 1e15, 123456789012345.0, 0.1 + 0.2, 1e-300, 5e-324, 99.99999999, 1e16, 2.5]
+    for price in [*prices, *odd]:
+        assert decimal_near(price, guess) == decimal_of(price), price
