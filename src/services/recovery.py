@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from ..core.engine import Engine
+from ..core.mailbox import Mailbox
 from ..core.ports import Foreign
 from ..core.types import Command, Slice
 
@@ -42,15 +43,14 @@ def by_slice[T](recorded: Iterable[tuple[int, T]]) -> Mapping[int, Sequence[T]]:
 
 def catch_up(engine: Engine, slices: Iterable[Slice], until: int, recorded: Recorded) -> tuple[int, Slice | None]:
     """Walk through the slices up to `until`; returns how many, and the first slice after them (already taken)."""
-    commands = by_slice((at, command) for at, command in recorded.commands if command.source not in OWN_SOURCES)
+    commands = by_slice(recorded.commands)
     foreign = by_slice(recorded.foreign)
     engine.outbound.withheld = recorded.withheld
     count = 0
     for slice_ in slices:
         if slice_.at > until:
             return count, slice_
-        for command in commands.get(slice_.at, ()):
-            engine.inbox.put(command)
+        _ask_again(engine.inbox, commands.get(slice_.at, ()))
         engine.recalled.extend(foreign.get(slice_.at, ()))
         engine.bus_was_down = slice_.at in recorded.down
         engine.on_slice(slice_)
@@ -58,3 +58,18 @@ def catch_up(engine: Engine, slices: Iterable[Slice], until: int, recorded: Reco
         engine.ends_at = None
         count += 1
     return count, None
+
+
+def _ask_again(inbox: Mailbox, recorded: Sequence[Command]) -> None:
+    """What was asked in this slice, in its order and once.
+
+    Some of it waits there already: a checkpoint keeps what waited, and members of the swarm ask again by themselves.
+    What waits and is not in the record stays: the record may end in the middle of a slice.
+    """
+    waiting = inbox.drain()
+    for command in recorded:
+        if command in waiting:
+            waiting.remove(command)
+        inbox.put(command)
+    for command in waiting:
+        inbox.put(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from src.commands.run import _left_of
@@ -13,7 +14,7 @@ from src.core.envelopes import Envelope, encode
 from src.core.history import HistoryFeed
 from src.core.messages import Control
 from src.core.signing import sign
-from src.core.types import Command, CommandKind, OrderKind, Side
+from src.core.types import Command, CommandKind, OrderKind, Side, Slice
 from src.services.recovery import Recorded, catch_up
 from tests.golden import tape
 from tests.walked import Walk
@@ -136,6 +137,26 @@ def test_m_f21_a_replay_of_the_journal_halts_at_the_same_place(kind: CommandKind
     before, after = walk.ledger.rows("decisions"), again.ledger.rows("decisions")
     assert [row.body for row in after] == [row.body for row in before]
     assert again.house.desk.equity == walk.house.desk.equity
+
+
+def test_what_waited_at_the_checkpoint_and_was_taken_after_it_is_taken_once_more_and_not_twice() -> None:
+    walk = holding()
+    by_file = Command(CommandKind.HALT, "smoke", "file", level="halted")
+    by_swarm = Command(CommandKind.HALT, "drawdown", "risk-guardian")
+    walk.put(by_file)
+    walk.put(by_swarm)
+    state = walk.saved()
+    walk.put(Command(CommandKind.HALT, "me too", "control", id="1"))
+    walk.until(50)
+    before = [(row.at, row.key, row.body) for row in walk.ledger.rows("command")]
+    assert [json.loads(body)["source"] for _, _, body in before] == ["file", "risk-guardian", "control"]
+    commands = [(at, msgspec.json.decode(body, type=Command)) for at, _, body in before]
+    again = Walk()
+    again.until(47)
+    again.restore(state)
+    slices = [Slice(int(again.history.times[bar]), again.history.block(bar)) for bar in range(48, 51)]
+    catch_up(again.house.engine, slices, tape.closed_at(50), Recorded(commands, ()))
+    assert [(row.at, row.key, row.body) for row in again.ledger.rows("command")] == before
 
 
 @pytest.mark.parametrize(
