@@ -42,6 +42,15 @@ class StoredRow(msgspec.Struct, frozen=True):
     hash: str
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands there: its device and number; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _state_hash(at: int, state: bytes) -> str:
     return hashlib.sha256(b"%d:" % at + state).hexdigest()
 
@@ -61,6 +70,7 @@ class SqliteSink:
         self._engine = open_engine(path, settings, mode, ledger_id, thorough=thorough)
         self._connection: sa.Connection | None = None
         self._doubtful = False
+        self._file = _identity(path)
 
     def write(self, rows: Sequence[Row]) -> dict[int, str]:
         """Write rows in one transaction; the reason of each refused row by its index, usually none.
@@ -68,6 +78,7 @@ class SqliteSink:
         A key that is known with the same kind and body is written already: nothing happens. A refused row leaves
         a dead letter. LedgerError when nothing was written.
         """
+        self._refuse_another_file()
         try:
             connection = self._open()
             try:
@@ -80,6 +91,7 @@ class SqliteSink:
 
     def checkpoint(self, at: int, state: bytes) -> None:
         """Write a state over the older of the two kept ones; LedgerError when that failed, and both still stand."""
+        self._refuse_another_file()
         try:
             connection = self._open()
             with connection.begin():
@@ -88,9 +100,17 @@ class SqliteSink:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        """Give back the file."""
+        """Give back the file; LedgerError when it is no longer the one that was written."""
         self._drop()
         self._engine.dispose()
+        self._refuse_another_file()
+
+    def _refuse_another_file(self) -> None:
+        """What has no name any more can be written as before, and is gone with this process."""
+        if _identity(self.path) != self._file:
+            raise LedgerError(
+                f"{self.path}: it was deleted or exchanged while it was written; put it back, or restore a backup"
+            )
 
     def _open(self) -> sa.Connection:
         """The connection; a new one after an error, once the tail has proved sound and stands in the file itself.

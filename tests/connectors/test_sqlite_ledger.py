@@ -20,7 +20,7 @@ from src.connectors.ledger_verify import verify
 from src.connectors.memory_ledger import MemoryLedger
 from src.connectors.sqlite_ledger import LedgerReader, SqliteSink, rebuild
 from src.core import canonical
-from src.core.errors import NotFound
+from src.core.errors import LedgerError, NotFound
 from src.core.ports import Row
 from src.core.types import Command, CommandKind, Fill, Order, OrderId, OrderKind, Pair, Side, Stream, Trade
 from src.services.writer import Writer
@@ -332,3 +332,18 @@ def test_a_bad_row_among_many_sinks_alone(path: Path) -> None:
     rows[300] = Row(0, "order", "order:bad", b'{"amount":"much"}')
     assert list(write(path, rows)) == [300]
     assert verify(path).problems == []
+
+
+def test_a_ledger_whose_file_is_gone_or_another_takes_nothing_until_it_is_back(path: Path, tmp_path: Path) -> None:
+    sink = sink_of(path)
+    sink.write([row(1)])
+    path.rename(tmp_path / "away")
+    for call in (lambda: sink.write([row(2)]), lambda: sink.checkpoint(1, b"state")):
+        with pytest.raises(LedgerError, match="deleted or exchanged while it was written; put it back"):
+            call()
+        path.touch()
+    (tmp_path / "away").replace(path)
+    assert sink.write([row(2)]) == {}
+    path.unlink()
+    with pytest.raises(LedgerError, match="deleted or exchanged"):
+        sink.close()
