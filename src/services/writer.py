@@ -116,6 +116,7 @@ class Writer:
         self._durable_put = self._durable_done = 0
         self._latest_checkpoint: _Entry | None = None
         self._closing = self._idle = self._stopped = False
+        self._offering = False  # the sink has the rows of the group, and nobody can say yet whether they are written
         self._first_refusal = ""
         self._close_failure: str | None = None
         self._group: list[_Entry] = []
@@ -145,6 +146,16 @@ class Writer:
         if (self._idle or entry.durable or self.backlog >= self._half_full) and not self._wake.is_set():
             self._wake.set()
         return entry
+
+    def withdraw(self, receipt: Receipt) -> bool:
+        """Take back rows that are still queued; False where they are written, or are being written at this moment."""
+        with self._intake:
+            if not isinstance(receipt, _Entry) or receipt.done or (self._offering and receipt in self._group):
+                return False
+            self._put -= len(receipt.rows)
+            self._durable_put -= receipt.durable
+            receipt.rows, receipt.durable = (), False
+        return True
 
     def checkpoint(self, at: int, state: bytes) -> None:
         """Queue a state behind the rows appended so far; one that still waits is superseded."""
@@ -311,12 +322,15 @@ class Writer:
 
     def _write(self, group: list[_Entry]) -> bool:
         """Write until it succeeds; False when it failed once more after `close` was called."""
-        rows = [row for entry in group for row in entry.rows]
         last = False
         while True:
+            with self._intake:
+                self._offering = True
+                rows = [row for entry in group for row in entry.rows]  # anew: some may have been taken back
             try:
                 reasons = self._sink.write(rows) if rows else {}
             except LedgerError as error:
+                self._offering = False
                 self.failure = str(error)
                 if last:
                     return False
@@ -325,6 +339,7 @@ class Writer:
             else:
                 self.failure = None
                 self._acknowledge(group, reasons)
+                self._offering = False
                 return True
 
     def _acknowledge(self, group: list[_Entry], reasons: Mapping[int, str]) -> None:

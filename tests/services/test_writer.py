@@ -132,6 +132,36 @@ def test_a_failing_disk_loses_nothing_and_goes_on_by_itself() -> None:
     assert sink.keys == keys(1, 2, 3)
 
 
+def test_what_waits_can_be_taken_back_and_is_never_written() -> None:
+    sink = ListSink()
+    writer = Writer(sink, QUICK)
+    sink.broken = "the disk is full"
+    first, second = (writer.append([row(number)], durable=True) for number in (1, 2))
+    with pytest.raises(LedgerError):
+        first.wait()
+    eventually(lambda: writer.failure is not None and writer.withdraw(first))
+    assert writer.backlog == 1
+    sink.broken = ""
+    second.wait(10)
+    writer.append([row(3)], durable=True).wait(10)
+    assert (sink.keys, writer.withdraw(second)) == (keys(2, 3), False)
+    writer.close()
+    assert writer.backlog == 0
+
+
+def test_what_is_being_written_cannot_be_taken_back() -> None:
+    sink = ListSink()
+    writer = Writer(sink, QUICK)
+    sink.go.clear()
+    receipt = writer.append([row(1)], durable=True)
+    assert sink.tried.wait(10)
+    assert not writer.withdraw(receipt)
+    sink.go.set()
+    receipt.wait(10)
+    writer.close()
+    assert sink.keys == keys(1)
+
+
 def test_close_says_how_many_rows_were_lost() -> None:
     sink = ListSink()
     sink.broken = "the disk is full"
