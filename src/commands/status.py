@@ -98,11 +98,7 @@ class Board:
 
     def _standing(self) -> dict[str, Any]:
         """States in force by scope; what was thrown since the last slice counts."""
-        found: dict[str, Any] = dict(self._house.engine.standing.shown())
-        throw = None if self.switch is None else self.switch.thrown()
-        if throw is not None:
-            found["all"] = {"state": throw.level.value, "reason": throw.reason, "source": throw.source}
-        return found
+        return dict(self._house.engine.standing.shown() if self.switch is None else self.switch.shown())
 
     def _risk(self) -> dict[str, Any]:
         """Exposure, concentration, drawdown and tail losses of what is held; empty where there is no equity."""

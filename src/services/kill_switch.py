@@ -7,7 +7,7 @@ what was thrown since: it holds before the next slice makes it part of the recor
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from ..core.clock import Timer
@@ -38,8 +38,8 @@ class Flag(Protocol):
 class KillSwitch:
     """Asked by everybody who sends: `may_send` says why an order may not leave now, empty when it may.
 
-    `decided` is the engine's standing; `ask` hands a command to the engine's next slice; `say` tells a person. All
-    methods may be called from any thread, `pull` from a signal handler.
+    `decided` is the engine's standing; `ask` hands a command to the engine's next slice, `waiting` says which no slice
+    has taken yet; `say` tells a person. All methods may be called from any thread, `pull` from a signal handler.
     """
 
     def __init__(
@@ -48,9 +48,14 @@ class KillSwitch:
         flag: Flag,
         ask: Callable[[Command], None],
         say: Callable[[str], None] = lambda text: None,
+        waiting: Callable[[], Sequence[Command]] = tuple,
     ) -> None:
         self._decided, self._flag, self._ask, self._say = decided, flag, ask, say
+        self._waiting = waiting
         self._now = Standing()  # thrown, and not yet part of what is decided
+        self._heard: list[Command] = []  # of which that is, as long as the engine has them not
+        self._handed: list[Command] = []  # and those that it has and no slice has taken
+        self._filed = ""  # a reason for which the flag was set by us, and which a command has as well
         self._pulled = ""
         self._written = False
         self._lock = threading.RLock()
@@ -80,9 +85,22 @@ class KillSwitch:
 
     def thrown(self, pair: Pair | None = None) -> Throw | None:
         """The strictest state of a pair, or of everything, at this moment; None where it is active."""
-        found = [self._outside(), self._now.of(pair), self._decided.of(pair)]
+        found = [self._now.of(pair), self._decided.of(pair), self._outside()]
         levels = list(Level)
         return max(filter(None, found), key=lambda throw: levels.index(throw.level), default=None)
+
+    def shown(self) -> Mapping[str, Mapping[str, str]]:
+        """State in force by scope (`all` or the pair), for people; what was thrown since the last slice counts."""
+        with self._lock:
+            merged = Standing()
+            merged.restore(self._decided.state())
+            for scope, level, reason, source in self._now.state():
+                merged.throw(Level(level), reason, source, scope)
+            outside = self._outside()
+            throw = merged.of()
+            if outside is not None and (throw is None or throw.level is not Level.HALTED):
+                merged.throw(outside.level, outside.reason, outside.source)
+            return merged.shown()
 
     def _outside(self) -> Throw | None:
         if self._pulled:
@@ -96,24 +114,38 @@ class KillSwitch:
         """Halt everything from this moment; written down by the next `look`. Takes no lock and writes no file."""
         self._pulled = reason
 
-    def foresee(self, command: Command) -> None:
-        """A command was heard: what it stops is stopped before it is written down, and so before it is answered."""
-        if command.kind is CommandKind.HALT:
-            level = Level(command.level or Level.REDUCE_ONLY)
-            with self._lock:
-                self._now.throw(level, command.reason, command.source, command.pair)
-        elif command.kind is CommandKind.EMERGENCY_SHUTDOWN:
-            with self._lock:
-                self._now.throw(Level.REDUCE_ONLY, f"emergency shutdown: {command.reason}", command.source)
+    def foresee(self, command: Command, *, handed: bool = False) -> None:
+        """A command was heard: what it stops is stopped before it is written down, and so before it is answered.
+
+        `handed`: the engine has it already.
+        """
+        level, reason = Level(command.level or Level.REDUCE_ONLY), command.reason
+        if command.kind is CommandKind.EMERGENCY_SHUTDOWN:
+            level, reason = Level.REDUCE_ONLY, f"emergency shutdown: {reason}"
+        elif command.kind is not CommandKind.HALT:
+            return
+        with self._lock:
+            (self._handed if handed else self._heard).append(command)
+            self._now.throw(level, reason, command.source, command.pair)
+
+    def hand_over(self, command: Command) -> None:
+        """A command that was written down goes to the engine; from now on its next slice may take it."""
+        with self._lock:
+            if command in self._heard:
+                self._heard.remove(command)
+                self._handed.append(command)
+            self._ask(command)
 
     def without_ledger(self, command: Command) -> bool:
-        """Make a halt durable where the ledger cannot; whether that was a halt, and worked."""
+        """Make a halt of everything durable outside of the ledger, too; whether that was one, and worked."""
         if command.kind is not CommandKind.HALT or command.pair is not None:
             return False
-        try:
-            self._flag.write(command.reason)
-        except OSError:
-            return False
+        with self._lock:
+            try:
+                self._flag.write(command.reason)
+            except OSError:
+                return False
+            self._filed = command.reason
         return True
 
     def clear(self, pair: Pair | None = None) -> None:
@@ -129,28 +161,51 @@ class KillSwitch:
                     raise UsageError(
                         f"resume: the halt file is still there ({error}); remove it, then resume"
                     ) from error
-                self._pulled, self._written = "", False
+                self._pulled, self._written, self._filed = "", False, ""
             self._now.clear(pair)
+            self._heard = [command for command in self._heard if command.pair != pair]
 
     def look(self) -> None:
         """Make durable what a signal threw, and tell the engine what file or signal threw."""
         with self._lock:
             if self._pulled and not self._written:
                 self._write(self._pulled)
-            throw = self._outside()
-            if throw is None or self._is_halted():
+            if self._is_halted() or self._lifted():
                 return
-            self._now.throw(throw.level, throw.reason, throw.source)
-            self._ask(Command(CommandKind.HALT, throw.reason, throw.source, level=throw.level.value))
+            throw = self._outside()
+            if throw is None:
+                return
+            halt = Command(CommandKind.HALT, throw.reason, throw.source, level=throw.level.value)
+            self.foresee(halt)
+            self.hand_over(halt)
         self._say(f"halted by {throw.source}: {throw.reason}; `mycelial resume REASON` lifts it")
 
     def observe(self, report: object) -> None:
-        """A slice was walked: what it decided need not be remembered here."""
+        """A slice was walked: what was thrown by commands that it took need not be remembered here.
+
+        Equally strict is not enough: what was decided before may be about to be lifted.
+        """
         with self._lock:
-            for pair in (None, *self._now.pairs):
-                throw, decided = self._now.of(pair), self._decided.of(pair)
-                if throw is not None and decided is not None and not _milder(decided, throw):
-                    self._now.clear(pair)
+            waiting = self._waiting()
+            self._handed = [command for command in self._handed if command in waiting]
+            still = {command.pair for command in (*self._heard, *self._handed)}
+            for pair in {None, *self._now.pairs} - still:
+                self._now.clear(pair)
+
+    def _lifted(self) -> bool:
+        """Whether a halt that a command had put into the flag, too, was lifted by a slice; then the flag is gone now.
+
+        That was a signed message on the bus: a person, and a reason. A flag that somebody else set stays.
+        """
+        waits = self._pulled or self._heard or self._handed or self._decided.of() is not None
+        if not self._filed or waits or self._flag.read() != self._filed:
+            return False
+        try:
+            self._flag.remove()
+        except OSError:
+            return False
+        self._filed = ""
+        return True
 
     def _is_halted(self) -> bool:
         return any(throw is not None and throw.level is Level.HALTED for throw in (self._now.of(), self._decided.of()))
@@ -166,6 +221,10 @@ class KillSwitch:
 
     def start(self, timer: Timer, poll_seconds: float) -> None:
         """Look now, and then every so often, in a thread of its own."""
+        said = self._flag.read()
+        throw = self._now.of() or self._decided.of()
+        if throw is not None and throw.reason == said and throw.source not in (FILE, SIGNAL):
+            self._filed = said
         self.look()
 
         def watch() -> None:
@@ -180,8 +239,3 @@ class KillSwitch:
         self._closing.set()
         if self._thread is not None:
             self._thread.join()
-
-
-def _milder(one: Throw, other: Throw) -> bool:
-    levels = list(Level)
-    return levels.index(one.level) < levels.index(other.level)

@@ -33,7 +33,7 @@ class House:
         self.said: list[str] = []
         self.flag = HaltFile(folder)
         self.heard = Event()
-        self.switch = KillSwitch(self.standing, self.flag, self._ask, self.said.append)
+        self.switch = KillSwitch(self.standing, self.flag, self._ask, self.said.append, lambda: self.asked)
 
     def _ask(self, command: Command) -> None:
         self.asked.append(command)
@@ -154,6 +154,68 @@ def test_only_clear_lifts_it_and_takes_the_file_away(house: House, tmp_path: Pat
     house.decide()
     house.switch.look()
     assert (house.switch.may_send(BUY), house.asked) == ("", [])
+
+
+def test_a_halt_that_was_answered_holds_though_a_slice_in_between_took_the_resume_before_it(house: House) -> None:
+    house.standing.throw(Level.HALTED, "first", "control")
+    house.switch.clear()
+    house.switch.hand_over(Command(CommandKind.RESUME, "fine", "control", id="1"))
+    second = msgspec.structs.replace(halt("second"), id="2")
+    house.switch.foresee(second)  # and is written down meanwhile
+    house.switch.observe(None)  # the slice that was under way ends
+    house.decide()  # the next one takes the resume alone
+    house.switch.hand_over(second)
+    assert house.switch.may_send(BUY) == "halted: second"
+    house.switch.observe(None)
+    assert house.switch.may_send(BUY) == "halted: second", "it waits still"
+    house.decide()
+    assert (house.switch._now.state(), house.switch.may_send(BUY)) == ([], "halted: second")
+
+
+def test_what_is_shown_is_what_holds_at_this_moment(house: House) -> None:
+    assert house.switch.shown() == {}
+    house.standing.throw(Level.REDUCE_ONLY, "drawdown", "risk-guardian")
+    house.switch.foresee(halt("thin", Level.REDUCE_ONLY, ETH))
+    reduced = {"state": "reduce_only", "reason": "drawdown", "source": "risk-guardian"}
+    thin = {"state": "reduce_only", "reason": "thin", "source": "control"}
+    assert house.switch.shown() == {"all": reduced, "ETH/USDT": thin}
+    by_file(house)
+    assert house.switch.shown()["all"] == {"state": "halted", "reason": "storm", "source": "file"}
+
+
+def test_a_halt_by_command_stands_in_the_file_as_well_and_whoever_lifts_it_lifts_both(house: House) -> None:
+    command = halt("storm")
+    house.switch.foresee(command)
+    assert house.switch.without_ledger(command)
+    house.switch.hand_over(command)
+    house.switch.look()
+    house.decide()
+    house.switch.look()
+    assert (house.asked, house.flag.read()) == ([], "storm"), "halted once"
+    house.standing.clear()  # a signed RESUME came over the bus
+    house.switch.look()
+    assert (house.asked, house.flag.read(), house.switch.may_send(BUY)) == ([], "", "")
+
+
+def test_after_a_restart_it_is_known_which_file_belongs_to_a_command(house: House, tmp_path: Path) -> None:
+    house.flag.write("storm")
+    again = House(tmp_path)
+    again.standing.throw(Level.HALTED, "storm", "control")
+    again.switch.start(Timer(), 1000.0)
+    again.standing.clear()
+    again.switch.look()
+    again.switch.close()
+    assert (again.asked, again.flag.read()) == ([], "")
+
+
+def test_a_reduction_that_the_file_keeps_is_not_taken_for_lifted(house: House) -> None:
+    command = halt("no database", Level.REDUCE_ONLY)
+    house.switch.foresee(command)
+    assert house.switch.without_ledger(command)
+    house.switch.hand_over(command)
+    house.decide()
+    house.switch.look()
+    assert house.flag.read() == "no database"
 
 
 def test_taking_the_file_away_by_hand_lifts_nothing(house: House) -> None:
