@@ -27,7 +27,8 @@ def restore(backup: Path, state: Path | None, json: bool) -> None:
     """Put a backup in the place of a state folder's ledger; what stood there is set aside."""
     done = ledger_backup.restore(backup, state or common.DEFAULT_STATE, _stamp(), _ledger())
     aside = "" if done.set_aside is None else f"; the one before is {done.set_aside}"
-    _say(done, f"{done.path}: restored; {done.rows} rows, head {done.head}{aside}", json)
+    halted = f"; HALTED ({done.halted}): `mycelial resume REASON` lifts it" if done.halted else ""
+    _say(done, f"{done.path}: restored; {done.rows} rows, head {done.head}{aside}{halted}", json)
 
 
 def migrate(state: Path | None, json: bool) -> None:

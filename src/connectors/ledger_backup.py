@@ -13,10 +13,12 @@ import msgspec
 from ..core.config import LedgerSettings
 from ..core.errors import InvariantError, UsageError
 from .durable import sync
+from .halt_file import HaltFile
 from .ledger_anchor import Anchor, anchors_of
 from .ledger_chain import no_ledger
 from .ledger_file import engine_of, explain, inspect, open_engine, schema_of
 from .ledger_schema import SCHEMA
+from .ledger_standing import halted_in
 from .ledger_verify import VerifyReport, read_uri, verify
 from .state_folder import LEDGER, StateFolder
 
@@ -34,12 +36,16 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """A ledger that stands in its place again, and where the one before it went, None where there was none."""
+    """A ledger that stands in its place again, and where the one before it went, None where there was none.
+
+    `halted`: why everything is halted now, empty where it is not: that belonged to the one before.
+    """
 
     path: str
     rows: int
     head: str
     set_aside: str | None
+    halted: str = ""
 
 
 class Migrated(msgspec.Struct, frozen=True):
@@ -73,15 +79,29 @@ def restore(backup: Path, folder: Path, stamp: str, settings: LedgerSettings) ->
     """Put a copy of `backup` where the ledger of the state folder `folder` is; what is there is set aside, never lost.
 
     `stamp` goes into the name of what is set aside. UsageError while a process runs there, or for a folder of another
-    mode; NotFound, LedgerError and InvariantError as for `back_up`: the folder is as before then.
+    mode; NotFound, LedgerError and InvariantError as for `back_up`: the folder is as before then. Where what is there
+    stood halted, or nobody can tell, and for real money always, the file HALT says so from before the exchange on.
     """
     mode = inspect(_there(backup), settings).mode
     with StateFolder.open(folder, mode) as state, _draft(state.ledger_path) as draft:
         report = _copied(backup, draft)
+        halted = _keep_halted(state, backup, settings)
         aside = _set_aside(state.ledger_path, stamp)
         draft.replace(state.ledger_path)
         _note_again(state.ledger_path, report, settings)
-        return Restored(str(state.ledger_path), report.rows, report.head, aside)
+        return Restored(str(state.ledger_path), report.rows, report.head, aside, halted)
+
+
+def _keep_halted(state: StateFolder, backup: Path, settings: LedgerSettings) -> str:
+    """A halt is lifted by `resume REASON` and by nothing else: what the ledger alone knew of it goes to the file."""
+    flag = HaltFile(state.path)
+    if state.ledger_path.exists() and not flag.read():
+        why = halted_in(state.ledger_path, settings)
+        if not why and state.mode == "live":
+            why = "real money: look at the account before anything leaves"
+        if why:
+            flag.write(f"restored from {backup.name}, and before: {why}")
+    return flag.read()
 
 
 def _note_again(ledger: Path, report: VerifyReport, settings: LedgerSettings) -> None:

@@ -12,14 +12,20 @@ from threading import Event, Thread
 import pytest
 
 from src.connectors import ledger_file
+from src.connectors.halt_file import HaltFile
 from src.connectors.ledger_backup import back_up, migrate, restore
+from src.connectors.ledger_standing import halted_in
 from src.connectors.ledger_verify import verify
 from src.connectors.sqlite_ledger import LedgerReader
 from src.connectors.state_folder import StateFolder
+from src.core import checkpoint, records
 from src.core.errors import InvariantError, LedgerError, NotFound, UsageError
+from src.core.ports import Row
+from src.core.standing import Level, Standing
+from src.core.types import Command, CommandKind, Pair
 from src.services.writer import Writer
 from tests.checks.ledger_checks import SETTINGS, row
-from tests.connectors.test_sqlite_ledger import sink_of
+from tests.connectors.test_sqlite_ledger import sink_of, write
 
 STAMP = "2026-01-02T030405"
 
@@ -122,6 +128,7 @@ def test_a_backup_comes_back_and_what_stood_there_is_set_aside(ledger: Path, tmp
     assert (done.rows, keys(ledger)) == (3, ["note:0", "note:1", "note:2"])
     assert done.set_aside == f"{ledger}.before-restore-{STAMP}"
     assert len(keys(Path(done.set_aside))) == 7
+    assert (done.halted, HaltFile(ledger.parent).read()) == ("", ""), "nobody had halted anything"
     written(ledger, 1, first=3)
     assert verify(ledger).rows == 4
 
@@ -142,8 +149,68 @@ def test_the_log_of_a_crashed_process_goes_with_its_ledger(ledger: Path, tmp_pat
 def test_a_damaged_ledger_can_be_restored_over(ledger: Path, tmp_path: Path) -> None:
     back_up(ledger, tmp_path / "copy", SETTINGS)
     ledger.write_bytes(ledger.read_bytes()[:5000])
-    assert restore(tmp_path / "copy", ledger.parent, STAMP, SETTINGS).rows == 3
+    done = restore(tmp_path / "copy", ledger.parent, STAMP, SETTINGS)
+    assert done.rows == 3
+    assert "nobody can tell how it stood" in done.halted
     assert verify(ledger).ok
+
+
+def commands(*kinds: tuple[CommandKind, Pair | None]) -> list[Row]:
+    """Rows of commands, one a slice."""
+    made = (Command(kind, f"why {at}", "control", pair, id=str(at)) for at, (kind, pair) in enumerate(kinds))
+    return [records.row(at, "command", f"{at}:1", command) for at, command in enumerate(made)]
+
+
+HALT, RESUME, FIRE = CommandKind.HALT, CommandKind.RESUME, CommandKind.EMERGENCY_SHUTDOWN
+BTC = Pair("BTC/USD")
+COORDINATOR = {"at": "x", "kind": "halt", "reason": "differs", "source": "coordinator", "level": "halted"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([], ""),
+        (commands((HALT, None)), "all reduce_only: why 0"),
+        (commands((HALT, None), (RESUME, None)), ""),
+        (commands((HALT, None), (HALT, BTC), (RESUME, None)), "BTC/USD reduce_only: why 1"),
+        (commands((FIRE, None)), "all reduce_only: emergency shutdown: why 0"),
+        ([records.row(0, "asked", "0", Command(HALT, "now", "control", id="0"))], "all reduce_only: now"),
+        ([records.row(3, "decisions", "3", {"lines": [COORDINATOR]})], "all halted: differs"),
+    ],
+    ids=["never", "halted", "resumed", "pair", "emergency", "asked", "coordinator"],
+)
+def test_a_halt_of_the_ledger_before_stays_in_force(ledger: Path, tmp_path: Path, rows: list[Row], why: str) -> None:
+    back_up(ledger, tmp_path / "copy", SETTINGS)
+    if rows:
+        write(ledger, rows)
+    done = restore(tmp_path / "copy", ledger.parent, STAMP, SETTINGS)
+    assert done.halted == (f"restored from copy, and before: {why}" if why else "")
+    assert HaltFile(ledger.parent).read() == done.halted
+    assert restore(tmp_path / "copy", ledger.parent, f"{STAMP}-2", SETTINGS).halted == done.halted, "until a resume"
+
+
+def test_a_checkpoint_says_how_it_stood_and_one_that_says_nothing_is_halted(ledger: Path) -> None:
+    standing = Standing()
+    for state, why in (({}, "all halted: how it stood before the restart is not known"), ({"standing": []}, "")):
+        sink = sink_of(ledger)
+        sink.checkpoint(5, checkpoint.dump(state))
+        sink.close()
+        assert halted_in(ledger, SETTINGS) == why
+    standing.throw(Level.HALTED, "storm", "file")
+    sink = sink_of(ledger)
+    sink.write(commands((RESUME, None)))
+    sink.checkpoint(6, checkpoint.dump({"standing": standing.state()}))
+    sink.close()
+    assert halted_in(ledger, SETTINGS) == "all halted: storm"
+
+
+def test_real_money_is_halted_whatever_the_ledger_before_says(ledger: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "live"
+    with StateFolder.open(folder, "live") as state:
+        sink = sink_of(state.ledger_path, "live")
+        sink.close()
+        back_up(state.ledger_path, tmp_path / "copy", SETTINGS)
+    assert "real money" in restore(tmp_path / "copy", folder, STAMP, SETTINGS).halted
 
 
 def test_a_new_folder_takes_a_backup(ledger: Path, tmp_path: Path) -> None:
