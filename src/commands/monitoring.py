@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..connectors.config_files import secret_values
-from ..connectors.discord import Discord, Notice, webhook_path
+from ..connectors.discord import Discord, Notice, Severity, webhook_path
 from ..connectors.heartbeat import FILE, Heartbeat, ping_address
 from ..connectors.kraken.key_file import read_key
 from ..connectors.logs import Logs
@@ -20,7 +20,7 @@ from ..connectors.state_folder import StateFolder
 from ..connectors.system_figures import SystemFigures
 from ..core.clock import Timer
 from ..core.config import Settings
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, MycelialError
 from ..core.types import Trade
 from ..services.kill_switch import KillSwitch
 from ..services.runner import Observer, Runner
@@ -31,6 +31,8 @@ from .announcing import Announcer
 from .feeds import Source
 from .measures import NONE, Measures
 
+_SHOWN = 400
+"""Characters of an error in a message to people."""
 _OUTCOMES = ("sent", "repeated", "dropped", "failed")
 
 
@@ -51,7 +53,8 @@ class Monitor:
         self.measures = Measures(house, ledger, self._settings.metrics, app, self._timer)
         self.logs = Logs(self._settings.logs, folder.path, run_id, self._redaction)
         stack.callback(self.logs.close)
-        title = f"[{folder.mode.upper()}{' SIMULATED' if source.feed.simulated else ''}]"
+        self._following = False
+        self._title = title = f"[{folder.mode.upper()}{' SIMULATED' if source.feed.simulated else ''}]"
         self.announcer = Announcer(
             house, ledger, self.logs.logger, self._tell, title, source.history_ends, self.measures.alarm
         )
@@ -74,12 +77,27 @@ class Monitor:
         around.interval_s = 0.0 if speed is None else self._source.interval_ms / 1000 / speed
         around.beside = self._beside
         self.measures.recall(trades)
+        self._following = True
         for part in (self._discord, self._heartbeat, self.metrics):
             if part is not None:
                 part.start()
         if self.metrics is not None:
             common.say(f"metrics on http://127.0.0.1:{self.metrics.port}/metrics")
         self.logs.logger.info("started", pid=os.getpid(), feed=self._source.name, pairs=list(self._source.pairs))
+
+    def ended(self, error: BaseException | None) -> None:
+        """The run is over: well (None, or Ctrl-C), or by an error, which is told to people as well."""
+        if error is None or isinstance(error, KeyboardInterrupt):
+            self.logs.logger.info("ended")
+            return
+        kind, known = type(error).__name__, isinstance(error, MycelialError)
+        self.logs.logger.critical(
+            "ended by an error", error=kind, reason=str(error), exc_info=None if known else error
+        )  # fmt: skip
+        if self._discord is not None and not self._following:
+            self._discord.start()
+        text = f"{self._title} ENDED by an error: {kind}: {error}"
+        self._tell(Notice("faults", Severity.CRITICAL, text[:_SHOWN], "ended"))
 
     def _tell(self, notice: Notice) -> None:
         if self._discord is not None:

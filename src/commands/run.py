@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,10 @@ from ..connectors.state_folder import StateFolder
 from ..core import checkpoint, records
 from ..core.clock import SimClock, Timer, iso
 from ..core.config import Haven, Settings
-from ..core.errors import LedgerError, UsageError
+from ..core.errors import LedgerError, MycelialError, UsageError
 from ..core.history import SliceDigest
-from ..core.ports import Row
+from ..core.ports import Receipt, Row
+from ..core.standing import Level
 from ..core.traces import census_row
 from ..core.types import Command, CommandKind, Slice, Trade
 from ..services.commands import command_handlers
@@ -46,11 +46,16 @@ from .monitoring import Monitor
 from .options import ProcessOptions
 from .outcome import conditions, new_run_id, result_of
 from .progress import Progress
+from .signals import Signals
 from .status import Board
 
 _MODES = ("paper", "advise", live.LIVE)
 REPORTS = "runs"
 """The folder in a state folder that holds a report of each life of the process."""
+REFUSED = "refused"
+"""The kind of rows that say of a command, by its id, that whoever asked for it was answered with an error."""
+_SAFER = (CommandKind.HALT, CommandKind.EMERGENCY_SHUTDOWN)
+"""What may still take effect when it was answered with an error."""
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -75,7 +80,8 @@ def run(options: ProcessOptions) -> None:
     speed = None if source.exchange is not None else speed_of(options.speed or settings.run.speed)
     with ExitStack() as stack:
         folder = stack.enter_context(StateFolder.open(options.state or Path("state") / mode, mode))
-        result = _Session(options, loaded, source, folder, stack, verdict).run(mode, speed)
+        signals = stack.enter_context(Signals(HaltFile(folder.path)))
+        result = _Session(options, loaded, source, folder, stack, signals, verdict).run(mode, speed)
     _print(result, options)
 
 
@@ -89,9 +95,11 @@ class _Session:
         source: Source,
         folder: StateFolder,
         stack: ExitStack,
+        signals: Signals,
         verdict: Path | None = None,
     ) -> None:
         settings, self._loaded = loaded.settings, loaded
+        self._signals = signals
         self._options = options
         self._settings = settings
         self._source = source
@@ -134,7 +142,16 @@ class _Session:
         self._monitor = Monitor(*watched, stack)
 
     def run(self, mode: str, speed: float | None) -> dict[str, Any]:
-        """Recover, open the socket, walk, save; the result."""
+        """Recover, open the socket, walk, save; the result. How it ended is told to whoever watches."""
+        try:
+            result = self._live(mode, speed)
+        except BaseException as error:
+            self._monitor.ended(error)
+            raise
+        self._monitor.ended(None)
+        return result
+
+    def _live(self, mode: str, speed: float | None) -> dict[str, Any]:
         house, timer = self._house, self._timer
         self._greet(mode, speed)
         slices = self._recover()
@@ -160,10 +177,11 @@ class _Session:
         self._monitor.follow(runner, switch, speed, self._remembered.trades)
         digest = SliceDigest(self._source.pairs, self._source.interval_ms)
         started = timer.seconds()
-        with _signals(runner, switch), spared():
+        self._signals.drains(runner)
+        with spared():
             runner.run(digested(slices, digest))
         who = census_row(house.clock.now_ms(), self._run_id, members(house.world), society(house.world))
-        self._ledger.append([who], durable=True)
+        self._ledger.append([who], durable=True).wait()
         result = result_of(house, recorder, self._run_id, mode, timer.seconds() - started, digest.hexdigest(), series)
         self._report(recorder, result)
         return result
@@ -196,17 +214,25 @@ class _Session:
             slices = iter(self._source.after(start))
             if start is not None:
                 common.say(f"goes on after {iso(start)}")
-        for command in remembered.pending:
-            for wish in _left_of(command, self._settings.haven):
-                engine.inbox.put(wish)
+        for wish in self._left():
+            common.say(f"asked for before it ended, and done now: {wish.kind.value} ({wish.reason})")
+            engine.inbox.put(wish)
         if engine.halted:
             common.say(f"halted: {engine.halted}; `mycelial resume REASON` lifts it")
         return slices
 
+    def _left(self) -> list[Command]:
+        """What is left of wishes that an earlier life had not come to."""
+        return [wish for command in self._remembered.pending for wish in _left_of(command, self._settings.haven)]
+
     def _arm(self) -> KillSwitch:
         """From here on nothing is sent without asking the kill switch."""
         engine = self._house.engine
-        switch = KillSwitch(engine.standing, HaltFile(self._folder.path), engine.inbox.put, common.say)
+        inbox, flag = engine.inbox, HaltFile(self._folder.path)
+        switch = KillSwitch(engine.standing, flag, inbox.put, common.say, inbox.waiting)
+        for wish in self._left():
+            switch.foresee(wish, handed=True)
+        self._signals.halts(switch)
         engine.outbound.guard = switch if self._exchange is None else self._exchange.arm(switch)
         switch.start(self._timer, self._settings.limits.switch_poll_seconds)
         self._stack.callback(switch.close)
@@ -215,17 +241,22 @@ class _Session:
     def _open_socket(self, runner: Runner, board: Board, switch: KillSwitch, candles: Candles) -> None:
         def record(command: Command) -> None:
             switch.foresee(command)
-            row = records.row(self._house.clock.now_ms(), "asked", command.id, command)
+            kept = command.level == Level.HALTED and switch.without_ledger(command)  # it outlasts the ledger as well
             try:
-                self._ledger.append([row], durable=True).wait()
+                self._write_down(command)
             except LedgerError:
-                if not switch.without_ledger(command):
+                if not (kept or switch.without_ledger(command)):
                     raise
 
         def put(command: Command) -> None:
             if command.kind is CommandKind.RESUME:
-                switch.clear(command.pair)
-            self._house.engine.inbox.put(command)
+                try:
+                    switch.clear(command.pair)
+                except UsageError as error:
+                    with suppress(LedgerError):  # it is queued then, and what he is told is why nothing was lifted
+                        self._refuse(command, error).wait()
+                    raise
+            switch.hand_over(command)
             if command.kind is CommandKind.STOP:
                 runner.stop.set()
             elif command.kind is CommandKind.EMERGENCY_SHUTDOWN and self._exchange is None:
@@ -235,6 +266,25 @@ class _Session:
         told = {"census": board.population, "candles": candles.told, "reconciled": board.reconciled}
         server = ControlServer(self._folder.socket_path, {**handlers, **told})
         self._stack.callback(server.close)
+
+    def _write_down(self, command: Command) -> None:
+        """Durable when this returns; what is not, and would not make things safer, is never done later either."""
+        row = records.row(self._house.clock.now_ms(), "asked", command.id, command)
+        receipt = self._ledger.append([row], durable=True)
+        try:
+            receipt.wait()
+        except LedgerError as error:
+            if command.kind in _SAFER:
+                raise
+            if not self._ledger.withdraw(receipt):
+                self._refuse(command, error)
+            cause = self._ledger.failure or "the disk is slow"
+            raise LedgerError(f"{command.kind.value}: it cannot be written down, so it is not done: {cause}") from error
+
+    def _refuse(self, command: Command, error: MycelialError) -> Receipt:
+        """Write down, behind what was asked, that it was answered with an error: no later life does it."""
+        body = {"id": command.id, "kind": command.kind.value, "reason": str(error)}
+        return self._ledger.append([records.row(self._house.clock.now_ms(), REFUSED, command.id, body)], durable=True)
 
     def _greet(self, mode: str, speed: float | None) -> None:
         market = "SIMULATED market: every price is made up" if self._source.feed.simulated else "recorded days"
@@ -258,6 +308,7 @@ def _remember(path: Path, settings: Settings, identity: dict[str, Any], given: R
     tail = reader.tail(settings.ledger.group_rows)
     commands = tuple((row.at, msgspec.json.decode(row.body, type=Command)) for row in reader.rows("command"))
     done = {command.id for _, command in commands}
+    done |= {msgspec.json.decode(row.body)["id"] for row in reader.rows(REFUSED)}
     asked = (msgspec.json.decode(row.body, type=Command) for row in reader.rows("asked"))
     return Remembered(
         state=None if saved is None else checkpoint.load(saved[1]),
@@ -293,25 +344,6 @@ def _refuse_changed(reader: LedgerReader, given: Row) -> None:
     row = reader.row(given.key)
     if row is not None and row.body != given.body:
         raise LedgerError(f"{reader.path}: row {row.seq} was changed after it was written; ask `mycelial verify`")
-
-
-@contextmanager
-def _signals(runner: Runner, switch: KillSwitch) -> Iterator[None]:
-    """Ctrl-C and SIGTERM drain instead of tearing down; SIGUSR1 throws the kill switch."""
-
-    def drain(number: int, frame: object) -> None:
-        runner.stop.set()
-
-    def halt(number: int, frame: object) -> None:
-        switch.pull("SIGUSR1")
-
-    handlers = {signal.SIGINT: drain, signal.SIGTERM: drain, signal.SIGUSR1: halt}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _print(result: dict[str, Any], options: ProcessOptions) -> None:
