@@ -7,6 +7,7 @@ import os
 import msgspec
 
 from ..connectors.embedded_valkey import EmbeddedValkey
+from ..connectors.redaction import shown_url
 from ..connectors.redis_bus import RedisBus
 from ..core.bus import LocalBus
 from ..core.clock import Timer, wall_ms
@@ -16,7 +17,7 @@ from ..core.ports import Bus, Clock
 
 
 class OpenBus(msgspec.Struct, frozen=True):
-    """A bus, and the server behind it where it is our own."""
+    """A bus, and the server behind it where it is our own. `url` may hold a password: it is for connecting alone."""
 
     bus: Bus
     server: EmbeddedValkey | None
@@ -38,7 +39,7 @@ def open_bus(name: str, clock: Clock, settings: BusSettings, port: int | None = 
         return OpenBus(_redis(server.url, clock, settings), server, server.url)
     if name.startswith(("redis://", "rediss://", "unix://")):
         return OpenBus(_redis(name, clock, settings), None, name)
-    raise UsageError(f"--bus {name!r}: write local, embedded or redis://HOST:PORT")
+    raise UsageError(f"--bus {shown_url(name)!r}: write local, embedded or redis://HOST:PORT")
 
 
 def _redis(url: str, clock: Clock, settings: BusSettings) -> RedisBus:

@@ -15,7 +15,7 @@ from ..connectors.kraken.key_file import read_key
 from ..connectors.logs import Logs
 from ..connectors.metrics_http import MetricsServer, Series
 from ..connectors.private_file import Secret, read_private
-from ..connectors.redaction import Redaction, secrets_of
+from ..connectors.redaction import Redaction, secrets_of, url_secrets
 from ..connectors.state_folder import StateFolder
 from ..connectors.system_figures import SystemFigures
 from ..core.clock import Timer
@@ -45,6 +45,7 @@ class Monitor:
     ) -> None:  # fmt: skip
         self._settings, self._timer = settings.monitoring, Timer()
         self._source, self._redaction = source, redaction_of(settings)
+        self._redaction.learn(url_secrets(bus_url))
         self._discord = discord_of(settings, self._redaction, self._timer)
         app = {
             "version": __version__, "mode": folder.mode, "feed": source.name, "timeframe": source.timeframe,

@@ -19,6 +19,7 @@ from ..connectors.config_files import Loaded
 from ..connectors.control import ControlServer
 from ..connectors.halt_file import HaltFile
 from ..connectors.recorded_run import BUS_DOWN, foreign_of, withheld_of
+from ..connectors.redaction import shown_url
 from ..connectors.sqlite_ledger import LedgerReader, SqliteSink
 from ..connectors.state_folder import StateFolder
 from ..core import checkpoint, records
@@ -126,7 +127,7 @@ class _Session:
         clock = SimClock()
         bus = buses.open_bus(options.bus, clock, settings.bus)
         stack.callback(bus.close)
-        self._bus_url = bus.url
+        self._bus_shown = shown_url(bus.url)
         simulation = source.name == "simulated"
         plan = Plan(source.pairs, source.interval_ms, options.seed, simulation=simulation, mode=folder.mode)
         self._exchange = on_exchange(
@@ -158,7 +159,7 @@ class _Session:
         recorder = Recorder()
         series = Series(self._settings.statistics.kept_intervals)
         switch = self._arm()
-        board = Board(house, self._ledger, series, mode, self._source, self._bus_url, timer)
+        board = Board(house, self._ledger, series, mode, self._source, self._bus_shown, timer)
         board.switch = switch
         candles = Candles()
         pace = Pace(speed, timer, self._source.history_ends)
@@ -294,7 +295,9 @@ class _Session:
         mode = "ADVICE ONLY: nothing is sent" if mode == "advise" else mode
         common.say(f"mycelial {mode} | {market} | {len(self._source.pairs)} pairs, {self._source.timeframe} | {pace}")
         common.say_experiment(self._settings)
-        common.say(f"state {self._folder.path} | bus {self._bus_url or 'inside the process'} | Ctrl-C drains and stops")
+        common.say(
+            f"state {self._folder.path} | bus {self._bus_shown or 'inside the process'} | Ctrl-C drains and stops"
+        )
 
 
 def _remember(path: Path, settings: Settings, identity: dict[str, Any], given: Row) -> Remembered:

@@ -31,7 +31,7 @@ class Board:
     """An observer that keeps the newest report; `status` may be asked from any thread."""
 
     def __init__(
-        self, house: House, ledger: Writer, series: Series, mode: str, source: Source, bus_url: str, timer: Timer
+        self, house: House, ledger: Writer, series: Series, mode: str, source: Source, bus: str, timer: Timer
     ) -> None:
         self._house, self._timer = house, timer
         self._ledger = ledger
@@ -46,7 +46,7 @@ class Board:
             "timeframe": source.timeframe,
             "pairs": list(source.pairs),
             "seed": house.seed,
-            "bus": bus_url or "local",
+            "bus": bus or "local",
             "pid": os.getpid(),
         }
         self._latest: Report | None = None

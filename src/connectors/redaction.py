@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 HIDDEN = "***"
 MIN_CHARACTERS = 6
@@ -26,6 +27,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 """Webhooks, logins in addresses, authorization headers, `name=value` of secret names, GitHub's logins, and the base64
 of 64 bytes, which is what a secret of Kraken is."""
+_END = re.compile(r"[?#]")
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))} | {
     ord("\n"): "\\n",
     ord("\r"): "\\r",
@@ -67,6 +69,27 @@ class Redaction:
         if isinstance(value, list | tuple | set | frozenset):
             return [self.clean_all(one) for one in value]
         return self.clean(str(value))
+
+
+def shown_url(url: str) -> str:
+    """An address for people: without login and without what follows a question mark, both of which may be secret.
+
+    >>> shown_url("redis://user:secret@host:6379/0?password=secret")
+    'redis://host:6379/0'
+    """
+    scheme, mark, rest = url.partition("://")
+    login, _, place = rest.rpartition("@")
+    if any(end in login for end in "/?#"):  # where this login ends, or that of the query begins, is anybody's guess
+        return f"{scheme}://{HIDDEN}"
+    return scheme.rpartition("@")[2] + mark + _END.split(place, maxsplit=1)[0]
+
+
+def url_secrets(url: str) -> list[str]:
+    """The passwords of an address, as they stand there and as they are meant."""
+    rest = url.partition("://")[2]
+    asked = [piece.partition("=") for piece in rest.partition("?")[2].split("&")]
+    found = [rest.rpartition("@")[0].partition(":")[2], *(value for name, _, value in asked if "password" in name)]
+    return [text for one in found for text in dict.fromkeys((one, unquote(one))) if text]
 
 
 def secrets_of(environ: Mapping[str, str]) -> list[str]:

@@ -12,6 +12,7 @@ from ..core.envelopes import Envelope, encode
 from ..core.errors import BusError
 from ..core.messages import CHANNELS, Barrier
 from ..core.ports import Clock, Foreign
+from .redaction import shown_url
 from .redis_wire import WIRE_ERRORS, Wire, escape_glob, listen, next_message, open_connection
 
 POLL_SECONDS = 0.2
@@ -65,7 +66,7 @@ class RedisBus(FanOut):
         self._connect()
         if self._wire is None:
             raise BusError(
-                f"no bus at {self._url}: {self.trouble}; start a server there, "
+                f"no bus at {shown_url(self._url)}: {self.trouble}; start a server there, "
                 "or use `--bus embedded` for a server of the run's own"
             )
 
@@ -221,4 +222,4 @@ def tap(url: str, pattern: str, on_message: Callable[[str, bytes], None], stop: 
         finally:
             connection.disconnect()
     except WIRE_ERRORS as error:
-        raise BusError(f"no bus at {url}: {error}; is the run still up?") from error
+        raise BusError(f"no bus at {shown_url(url)}: {error}; is the run still up?") from error

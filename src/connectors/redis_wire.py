@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from ..core.clock import Timer
 from ..core.errors import BusError
+from .redaction import shown_url
 
 WIRE_ERRORS = (RedisError, OSError)
 """Everything the vendor raises while a message is carried."""
@@ -56,7 +57,11 @@ def open_connection(url: str, connect_seconds: float, send_seconds: float) -> Co
         )
         made: Any = pool.make_connection()
     except (ValueError, TypeError) as error:
-        raise BusError(f"bus address {url!r} cannot be used: {error}; write redis://HOST:PORT") from error
+        said = type(error).__name__ if "@" in url else error  # whose words may repeat a part of the password
+        raise BusError(
+            f"bus address {shown_url(url)} cannot be used: {said}; write redis://HOST:PORT or "
+            "redis://:PASSWORD@HOST:PORT, and %2F for a / in a password"
+        ) from None
     connection: Connection = made
     connection.connect()
     return connection

@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 
 from ..core.errors import BusError
 from ..core.types import Tick
+from .redaction import shown_url
 from .redis_wire import WIRE_ERRORS, Connection, open_connection
 
 Word = str | bytes | int
@@ -68,7 +69,7 @@ class _Server:
             return [self._answer(self._connection, self._seconds + wait) for _ in asked]
         except WIRE_ERRORS as error:
             self.close()
-            raise BusError(f"no stream at {self._url}: {error}") from error
+            raise BusError(f"no stream at {shown_url(self._url)}: {error}") from error
 
     @staticmethod
     def _answer(connection: Connection, seconds: float) -> Any:

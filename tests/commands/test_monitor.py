@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
+from urllib.parse import quote
 
 import msgspec
 import pytest
+import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from src.connectors import discord
+from src.connectors.embedded_valkey import EmbeddedValkey
 from src.connectors.metrics_table import exposed
 from src.connectors.redis_bus import tap
 from src.core.clock import from_iso
@@ -34,17 +37,20 @@ CANARIES = {
 }
 KINDS = ("halts", "faults", "alarms", "daily")
 """None of them is told: nothing leaves this machine."""
+BUS_PASSWORD = "canary/OfTheBus"
 KEY, SECRET = "canaryKrakenKey", "Y2FuYXJ5" * 10 + "Y2FuYQ=="
 
 
 class Watched(Process):
     """A run, the port of its metrics and what passed its bus since `listen`."""
 
+    bus_url: str
+
     def listen(self) -> None:
         """Hear every channel until the run has ended."""
         self.heard: dict[str, list[bytes]] = {}
         self._stop = Event()
-        self._ear = Thread(target=self._hear, args=(self.status()["bus"],))
+        self._ear = Thread(target=self._hear, args=(self.bus_url,))
         self._ear.start()
 
     def _hear(self, url: str) -> None:
@@ -96,7 +102,18 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory, secrets: Path) -> Iterator[Watched]:
+def bus_server() -> Iterator[EmbeddedValkey]:
+    """A server of the user's own that asks for a password."""
+    server = EmbeddedValkey(0, 10.0)
+    with redis.Redis(port=server.port) as client:
+        client.config_set("requirepass", BUS_PASSWORD)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, secrets: Path, bus_server: EmbeddedValkey) -> Iterator[Watched]:
+    bus_url = f"redis://:{quote(BUS_PASSWORD, safe='')}@127.0.0.1:{bus_server.port}"
     place = tmp_path_factory.mktemp("watched")
     named = (
         *("--set", f"kraken.key_file={secrets / 'key'}"),
@@ -104,9 +121,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory, secrets: Path) -> Iterator
         *("--set", f"monitoring.heartbeat.url_file={secrets / 'heartbeat'}"),
         *(word for kind in KINDS for word in ("--set", f"monitoring.discord.events.{kind}=false")),
         *("--set", "monitoring.metrics.every_seconds=0.05", "--set", "monitoring.logs.level=debug"),
-        *("--set", "monitoring.logs.stderr=true"),
+        *("--set", "monitoring.logs.stderr=true", "--bus", bus_url),
     )
     with Watched(*SIMULATED, *PACE, *named, "--json", cwd=place, state=place / "state", env=CANARIES) as process:
+        process.bus_url = bus_url
         process.slices(HISTORY + 1)
         process.listen()
         try:
@@ -149,7 +167,7 @@ def test_a_scrape_during_a_halt(watched: Watched) -> None:
     assert found["mycelial_halts_total"] == 1
 
 
-def test_no_secret_is_anywhere(watched: Watched, secrets: Path) -> None:
+def test_no_secret_is_anywhere(watched: Watched, secrets: Path, bus_server: EmbeddedValkey) -> None:
     """In settings, environment and files: not in log, ledger, result, metrics, on the screen, nor on the bus."""
     done = mycelial("show-config", "--json", cwd=watched.state, env=CANARIES)
     _, page = watched.fetch()
@@ -165,7 +183,9 @@ def test_no_secret_is_anywhere(watched: Watched, secrets: Path) -> None:
     raw |= {str(path): path.read_bytes() for path in watched.state.rglob("*") if path.is_file()}
     assert any(name.endswith("mycelial.jsonl") for name in raw)
     assert any(name.endswith("ledger.sqlite") for name in raw)
+    assert msgspec.json.decode(status)["bus"] == f"redis://127.0.0.1:{bus_server.port}"
     hidden = [*CANARIES.values(), KEY, SECRET, PATH.rpartition("/")[2], "canary-of-the-heartbeat"]
+    hidden += [BUS_PASSWORD, quote(BUS_PASSWORD, safe="")]
     assert [(name, one) for name, content in raw.items() for one in hidden if one.encode() in content] == []
 
 

@@ -345,6 +345,21 @@ def test_unusable_address_is_told() -> None:
         RedisBus("http://x", SimClock(NOW), settings(), "own", 1, Timer())
 
 
+@pytest.mark.parametrize(
+    "address", ["redis://:hunter2secret@{}", "redis://:hunter2/secret@{}", "redis://{}/0?password=hunter2secret"]
+)
+def test_a_password_is_not_repeated(address: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = address.format(f"127.0.0.1:{probe.getsockname()[1]}")
+        with pytest.raises(BusError, match="bus") as refused:
+            RedisBus(url, SimClock(NOW), settings(), "own", 1, Timer())
+        with pytest.raises(BusError, match="bus") as unheard:
+            tap(url, "*", lambda channel, raw: None, threading.Event())
+    assert "hunter2" not in f"{refused.value} {unheard.value}"
+    assert "redis://" in str(refused.value)
+
+
 def test_missing_permission_is_told(server: EmbeddedValkey) -> None:
     with redis.Redis(port=server.port) as client:
         client.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "+psubscribe", "+client", "allchannels")

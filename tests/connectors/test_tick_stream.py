@@ -49,6 +49,15 @@ def test_a_later_life_goes_on_behind_the_earlier_one_and_an_earlier_one_is_refus
         rig.writer(epoch=1).add(ticks(9, 1))
 
 
+def test_a_password_is_not_repeated(rig: Rig) -> None:
+    url = rig.server.url
+    rig.server.kill()
+    source = rig.writer(url=url.replace("//", "//:hunter2secret@"))
+    assert not source.add(ticks(0, 1))
+    assert source.trouble.startswith(f"no stream at {url}: ")
+    assert "hunter2" not in source.trouble
+
+
 def test_nobody_there_is_said_and_ticks_wait(rig: Rig) -> None:
     source, sink = rig.writer(keep=5), rig.reader()
     source.add(ticks(0, 1))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.connectors.redaction import Redaction, secrets_of
+from src.connectors.redaction import Redaction, secrets_of, shown_url, url_secrets
 
 KRAKEN = "A" * 43 + "b/+" + "9" * 40 + "=="
 
@@ -33,6 +33,27 @@ KRAKEN = "A" * 43 + "b/+" + "9" * 40 + "=="
 )
 def test_what_is_shown(text: str, shown: str) -> None:
     assert Redaction(["canary-secret", "no", ""]).clean(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "secrets"),
+    [
+        ("", "", []),
+        ("redis://127.0.0.1:6379", "redis://127.0.0.1:6379", []),
+        ("redis://engine@bus:6379/1", "redis://bus:6379/1", []),
+        ("redis://:hunter2@host", "redis://host", ["hunter2"]),
+        ("redis://me:a%2Fb@host?db=1", "redis://host", ["a%2Fb", "a/b"]),
+        ("redis://:a@b@host", "redis://host", ["a@b"]),
+        ("redis://:a/b@host:1", "redis://***", ["a/b"]),
+        ("redis://host/0?db=1&password=p%40q", "redis://host/0", ["p%40q", "p@q"]),
+        ("redis://host/0?password=p@q", "redis://***", ["p@q"]),
+        ("unix://:hunter2@/run/bus.sock?db=0", "unix:///run/bus.sock", ["hunter2"]),
+        ("redis:hunter2@host", "host", []),
+    ],
+)
+def test_an_address_is_shown_without_its_login(url: str, shown: str, secrets: list[str]) -> None:
+    assert shown_url(url) == shown
+    assert url_secrets(url) == secrets
 
 
 def test_the_longer_of_two_secrets_goes_first() -> None:
