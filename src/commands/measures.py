@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import msgspec
 
-from ..connectors.metrics_http import Distribution, Figures, Labels, Series, capped
+from ..connectors.metrics_http import Distribution, Figures, Labels, Series, Spread, capped
 from ..connectors.sources.standing import SourceHealth
 from ..core.clock import Timer, wall_ms
 from ..core.config_monitoring import MetricsSettings
@@ -63,6 +64,7 @@ class Measures:
         self._durations, self._executions = Distribution(SLICE_SECONDS), Distribution(EXECUTION_SECONDS)
         self._latencies: dict[str, Distribution] = {}
         self._calls: Counter[str] = Counter()
+        self._asking = Lock()  # of latencies and calls, which whoever reads the figures counts
         self._ordered_at: dict[str, int] = {}
         self._profits: dict[str, tuple[float, float]] = {}
         self._trades = self._wins = 0
@@ -101,17 +103,20 @@ class Measures:
     # --- asked by whoever reads ----------------------------------------------------------------------------------
 
     def figures(self) -> Figures:
-        """The newest figures, with those that change without a slice."""
+        """The newest figures, with those that change without a slice: an exchange's next one may be an hour away."""
         taken = self._taken
+        sources, latencies = self._of_sources()
         alone = {
             "feed_age_seconds": self.age_s,
+            "feed_interval_seconds": self.around.interval_s,
             "ledger_backlog_rows": float(self._ledger.backlog),
             "ledger_failed": float(self._ledger.failure is not None),
             **self.around.system(),
         }
-        series = {**taken.series, **{name: {NONE: value} for name, value in alone.items()}, **self.around.beside()}
-        series["alarms_total"] = dict(self._alarms)
-        return msgspec.structs.replace(taken, series=series)
+        series = {**taken.series, **sources, **{name: {NONE: value} for name, value in alone.items()}}
+        series |= {**self.around.beside(), "alarms_total": dict(self._alarms)}
+        distributions = {**taken.distributions, "moat_api_latency_seconds": latencies}
+        return msgspec.structs.replace(taken, series=series, distributions=distributions)
 
     @property
     def age_s(self) -> float:
@@ -173,7 +178,6 @@ class Measures:
         spread = {"slice_duration_seconds": self._durations, "trade_execution_duration_seconds": self._executions}
         series = {**counted, **self._of_account(report), **self._of_swarm(now_s), **self._of_moats(report)}
         distributions = {name: {NONE: one.copy()} for name, one in spread.items()}
-        distributions["moat_api_latency_seconds"] = {(moat,): one.copy() for moat, one in self._latencies.items()}
         self._taken = Figures(series, distributions, self._app)
 
     def _read(self) -> None:
@@ -206,7 +210,6 @@ class Measures:
             "memory_failed": house.memory.failure is not None,
             "memory_records": len(house.memory),
             "slice_timestamp_seconds": report.at / 1000,
-            "feed_interval_seconds": self.around.interval_s,
             "slices_total": self._slices,
             "bars_total": self._bars,
             "halts_total": self._halts,
@@ -282,15 +285,21 @@ class Measures:
         quality: dict[Labels, float] = {}
         if view is not None:
             quality = {(moat,): float(view.parts.quality[at]) for at, moat in enumerate(MOATS)}
-        return {"moat_signal_quality": quality, **self._of_sources()}
+        return {"moat_signal_quality": quality}
 
-    def _of_sources(self) -> dict[str, Series]:
+    def _of_sources(self) -> tuple[dict[str, Series], dict[Labels, Spread]]:
+        """Series of the sources as they stand now, and how long their answers took."""
         if self.around.health is None:
-            return {}
+            return {}, {}
+        with self._asking:
+            series = self._counted(self.around.health())
+            return series, {(moat,): one.copy() for moat, one in self._latencies.items()}
+
+    def _counted(self, sources: Sequence[SourceHealth]) -> dict[str, Series]:
         calls: Counter[Labels] = Counter()
         errors: Counter[Labels] = Counter()
         answered: dict[Labels, float] = {}
-        for one in self.around.health():
+        for one in sources:
             calls[one.moat,] += one.api_calls
             errors[one.moat,] += one.api_errors
             if one.age_s is not None:

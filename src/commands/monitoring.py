@@ -75,7 +75,7 @@ class Monitor:
         around = self.measures.around
         around.health, around.thrown = self._source.health, switch.thrown
         around.took_s = lambda: runner.took_seconds
-        around.interval_s = 0.0 if speed is None else self._source.interval_ms / 1000 / speed
+        around.interval_s = interval_s(self._source, speed)
         around.beside = self._beside
         self.measures.recall(trades)
         self._following = True
@@ -130,6 +130,13 @@ class Monitor:
             found["discord_failed"] = {NONE: float(bool(self._discord.failure))}
             found["discord_messages_total"] = {(outcome,): float(counts[outcome]) for outcome in _OUTCOMES}
         return found
+
+
+def interval_s(source: Source, speed: float | None) -> float:
+    """Seconds of this machine between two slices: an exchange has its own pace, and without a speed there is none."""
+    if speed is None and source.exchange is None:
+        return 0.0
+    return source.interval_ms / 1000 / (speed or 1.0)
 
 
 def redaction_of(settings: Settings) -> Redaction:

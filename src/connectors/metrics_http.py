@@ -27,6 +27,8 @@ _SOCKET_SECONDS = 5.0
 
 Labels = tuple[str, ...]
 Series = Mapping[Labels, float]
+Spread = tuple[tuple[tuple[str, float], ...], float]
+"""(upper bound, how many lie at or below it) in order, ending with +Inf; and the sum."""
 
 
 class Distribution:
@@ -42,8 +44,8 @@ class Distribution:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
-    def copy(self) -> tuple[tuple[tuple[str, float], ...], float]:
-        """(upper bound, how many lie at or below it) in order, ending with +Inf; and the sum."""
+    def copy(self) -> Spread:
+        """As it stands."""
         total, rows = 0, []
         for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
             total += count
@@ -55,7 +57,7 @@ class Figures(msgspec.Struct, frozen=True):
     """What a page shows: series by measure (without prefix), distributions, and what the application is."""
 
     series: Mapping[str, Series] = {}
-    distributions: Mapping[str, Mapping[Labels, tuple[tuple[tuple[str, float], ...], float]]] = {}
+    distributions: Mapping[str, Mapping[Labels, Spread]] = {}
     app: Mapping[str, str] = {}
 
 

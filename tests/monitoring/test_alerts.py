@@ -87,9 +87,15 @@ CASES: dict[str, Case] = {
         one("deployments_rejected_total", "0+0x70", reason="cooldown"),
     ),
     "NoActiveTradingAssets": Case(20, 40, one("active_assets_total", "3x5 0x20 1x30"), before=10),
-    "LowConsensusRate": Case(130, 170, one("consensus_rate", "0.02x5 0.009x140 0.01x40"), before=100),
+    "LowConsensusRate": Case(
+        130, 170, one("consensus_rate", "0.02x5 0.009x140 0.01x40"), one("feed_interval_seconds", "5x200"), before=100
+    ),
     "NoConsensusActivity": Case(
-        150, 190, one("consensus_reached_total", "0+1x20 20+0x150 30+1x30", team_type="HFT"), before=60
+        150,
+        190,
+        one("consensus_reached_total", "0+1x20 20+0x150 30+1x30", team_type="HFT"),
+        one("feed_interval_seconds", "60x220"),
+        before=60,
     ),
     "AgentsQuarantined": Case(8, 20, one("agents_quarantined", "0x4 1x8 0x20"), before=4),
     "NegativePnL": Case(
