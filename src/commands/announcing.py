@@ -78,27 +78,29 @@ class Announcer:
         self._halted = report.halted
         if report.halted:
             self._logger.warning("halted", at=records.stamp(report.at), reason=report.halted)
-            self._tell("halts", Severity.CRITICAL, f"HALTED: {report.halted}", f"halted:{report.halted}")
+            self._tell("halts", Severity.CRITICAL, f"HALTED: {report.halted}", f"halted:{report.halted}", "halt")
         else:
             self._logger.warning("resumed", at=records.stamp(report.at))
-            self._tell("halts", Severity.INFO, "resumed: entries are possible again", f"resumed:{report.at}")
+            self._tell("halts", Severity.INFO, "resumed: entries are possible again", f"resumed:{report.at}", "halt")
 
     def _on_bus(self, report: Report) -> None:
         self._bus_up = report.bus_up
         text = "the bus is up again" if report.bus_up else "the bus is down: no new entries"
         self._logger.warning(text, at=records.stamp(report.at))
         severity = Severity.INFO if report.bus_up else Severity.WARNING
-        self._tell("faults", severity, text, f"bus:{report.bus_up}")
+        self._tell("faults", severity, text, f"bus:{report.bus_up}", "bus")
 
     def _on_ledger(self, report: Report) -> None:
         failure, before = self._ledger.failure, self._failure
         self._failure = failure
         if failure is None:
             self._logger.warning("the ledger is written again", at=records.stamp(report.at))
-            self._tell("faults", Severity.INFO, "the ledger is written again", "ledger:ok")
+            self._tell("faults", Severity.INFO, "the ledger is written again", "ledger:ok", "ledger")
         elif before is None:
             self._logger.error("the ledger cannot be written", at=records.stamp(report.at), reason=failure)
-            self._tell("faults", Severity.CRITICAL, f"the ledger cannot be written: {failure}", "ledger:failed")
+            self._tell(
+                "faults", Severity.CRITICAL, f"the ledger cannot be written: {failure}", "ledger:failed", "ledger"
+            )
 
     def _on_quarantine(self, report: Report) -> None:
         out = dict(self._house.model.quarantined)
@@ -147,9 +149,9 @@ class Announcer:
         self._logger.info("day", day=records.stamp(day * DAY_MS)[:10], text=text)
         self._tell("daily", Severity.INFO, text, "daily")
 
-    def _tell(self, event: str, severity: Severity, text: str, key: str) -> None:
+    def _tell(self, event: str, severity: Severity, text: str, key: str, topic: str = "") -> None:
         if not self._past:
-            self._tell_people(Notice(event, severity, f"{self._title} {text[:_SHOWN]}", key))
+            self._tell_people(Notice(event, severity, f"{self._title} {text[:_SHOWN]}", key, topic))
 
 
 def _percent(ratio: Decimal) -> Decimal:

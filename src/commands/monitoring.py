@@ -54,6 +54,7 @@ class Monitor:
         self.measures = Measures(house, ledger, self._settings.metrics, app, self._timer)
         self.logs = Logs(self._settings.logs, folder.path, run_id, self._redaction)
         stack.callback(self.logs.close)
+        stack.callback(self._close_discord)
         self._following = False
         self._title = title = f"[{folder.mode.upper()}{' SIMULATED' if source.feed.simulated else ''}]"
         self.announcer = Announcer(
@@ -61,7 +62,7 @@ class Monitor:
         )
         self._heartbeat = self._open_heartbeat(folder.path)
         self.metrics = self._open_metrics(bus_url, folder.ledger_path, stack)
-        for part in (self._discord, self._heartbeat, self.metrics):
+        for part in (self._heartbeat, self.metrics):
             if part is not None:
                 stack.callback(part.close)
 
@@ -103,6 +104,13 @@ class Monitor:
     def _tell(self, notice: Notice) -> None:
         if self._discord is not None:
             self._discord.tell(notice)
+
+    def _close_discord(self) -> None:
+        """What could not be told any more is a line of the log, which is closed after it."""
+        if self._discord is not None:
+            self._discord.close()
+            if self._discord.left:
+                self.logs.logger.warning("messages to people were not sent before the end", count=self._discord.left)
 
     def _open_heartbeat(self, folder: Path) -> Heartbeat:
         settings = self._settings.heartbeat

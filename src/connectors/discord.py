@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from threading import Condition, Event, Thread
 from typing import Any
@@ -23,6 +23,8 @@ BASE = "https://discord.com"
 _PATH = re.compile(r"/api/webhooks/[0-9]{1,25}/[\w-]{1,100}")
 MAX_CHARACTERS = 2000
 """Of a message, by Discord's rules."""
+_ROOM = 1900
+"""Characters of a digest's parts: the rest is for what stands before and behind them."""
 _SILENT = 4096
 """Discord's flag SUPPRESS_NOTIFICATIONS."""
 _ANSWER_BYTES = 65_536
@@ -39,17 +41,25 @@ class Severity(StrEnum):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """One thing to tell. `event` is a kind of the settings; of equal `key` only the first in a while is told."""
+    """One thing to tell. `event` is a kind of the settings; of equal `key` only the first in a while is told.
+
+    Those of one `topic` say how the same thing stands: one that was told is told again where another came between.
+    """
 
     event: str
     severity: Severity
     text: str
     key: str
+    topic: str = ""
 
 
 class _Held(msgspec.Struct, frozen=True):
+    """A message that waits, `many` of those who tell; `silent` whatever the settings say."""
+
     notice: Notice
     told_s: float
+    many: int = 1
+    silent: bool = False
 
 
 class _Outcome(msgspec.Struct, frozen=True):
@@ -73,7 +83,8 @@ def webhook_path(secret: Secret) -> Secret:
 class Discord:
     """One webhook. `tell` queues and returns; the thread sends in order, at a pace, again where that helps.
 
-    `failure` says what is wrong now, empty when nothing is. `counts` holds sent, dropped, repeated, failed, limited.
+    `failure` says what is wrong now, empty when nothing is. `counts` holds sent, dropped, repeated, failed, limited;
+    what was told in a digest counts one by one. `left` counts what could not be sent before the end.
     `clean` takes out what nobody may see. `base` stands for Discord in tests.
     """
 
@@ -87,12 +98,13 @@ class Discord:
         base: str = BASE,
     ) -> None:
         self.failure = ""
+        self.left = 0
         self.counts: Counter[str] = Counter()
         self._url = Secret(base + path.text)
         self._settings, self._clean, self._timer, self._now_ms = settings, clean, timer, now_ms
         self._waiting: deque[_Held] = deque()
         self._quiet: deque[_Held] = deque()
-        self._told_s: dict[str, float] = {}
+        self._told: dict[str, tuple[str, float]] = {}
         self._again: Counter[str] = Counter()
         self._room, self._closing = Condition(), Event()
         self._until_s: float | None = None
@@ -111,9 +123,11 @@ class Discord:
             return
         now_s = self._timer.seconds()
         with self._room:
-            if self._repeated(notice.key, now_s):
+            if self._repeated(notice, now_s):
                 return
             quiet = notice.severity is not Severity.CRITICAL and self._is_quiet()
+            if not quiet:
+                self._release(notice)
             self._put(self._quiet if quiet else self._waiting, _Held(notice, now_s))
             self._room.notify()
 
@@ -129,6 +143,10 @@ class Discord:
             self._room.notify()
         if self._thread.is_alive():
             self._thread.join(self._settings.close_seconds + self._settings.timeout_seconds)
+        with self._room:
+            self.left += sum(held.many for line in (self._waiting, self._quiet) for held in line)
+            self._waiting.clear()
+            self._quiet.clear()
         self._client.close()
 
     # --- what waits, under the lock ------------------------------------------------------------------------------
@@ -136,23 +154,32 @@ class Discord:
     def _route(self, notice: Notice) -> str:
         return str(getattr(self._settings.routes, notice.severity.value))
 
-    def _repeated(self, key: str, now_s: float) -> bool:
-        told_s = self._told_s.get(key)
-        if told_s is not None and now_s - told_s < self._settings.dedupe_seconds:
+    def _repeated(self, notice: Notice, now_s: float) -> bool:
+        """Whether it is what people heard of its topic last, a moment ago."""
+        topic = _topic(notice)
+        key, told_s = self._told.get(topic, ("", float("-inf")))
+        if key == notice.key and now_s - told_s < self._settings.dedupe_seconds:
             self.counts["repeated"] += 1
             self._again[key] += 1
             return True
         keep_s = now_s - self._settings.dedupe_seconds
-        self._told_s = {name: at for name, at in self._told_s.items() if at >= keep_s}
-        self._told_s[key] = now_s
+        self._told = {name: one for name, one in self._told.items() if one[1] >= keep_s}
+        self._told[topic] = (notice.key, now_s)
         return False
+
+    def _release(self, notice: Notice) -> None:
+        """What waits of the topic of one that does not wait goes before it: the newest is heard last."""
+        older = [held for held in self._quiet if _topic(held.notice) == _topic(notice)]
+        for held in older:
+            self._quiet.remove(held)
+            self._put(self._waiting, held)
 
     def _put(self, line: deque[_Held], held: _Held) -> None:
         """A full queue drops what matters least: the oldest that is not critical, else the oldest."""
         if len(line) >= self._settings.queue_messages:
             loser = next((one for one in line if one.notice.severity is not Severity.CRITICAL), line[0])
             line.remove(loser)
-            self.counts["dropped"] += 1
+            self.counts["dropped"] += loser.many
         line.append(held)
 
     def _is_quiet(self) -> bool:
@@ -173,8 +200,8 @@ class Discord:
         """Wait for a message; None when it is time to leave."""
         with self._room:
             while True:
-                if self._quiet and not self._is_quiet():
-                    self._waiting.append(_digest(self._quiet))
+                if self._quiet and (self._closing.is_set() or not self._is_quiet()):
+                    self._waiting.extend(self._digests(silent=self._is_quiet()))
                     self._quiet.clear()
                 if self._waiting and not self._over():
                     return self._waiting.popleft()
@@ -182,24 +209,37 @@ class Discord:
                     return None
                 self._room.wait(self._settings.backoff_cap_seconds)
 
+    def _digests(self, silent: bool) -> list[_Held]:
+        """What waited for the end of the quiet hours in as few messages as hold it."""
+        parts = [(held, _cut(self._wording(held.notice), _ROOM)) for held in self._quiet]
+        digests: list[_Held] = []
+        told = 0
+        for group in _packed(parts):
+            told += len(group)
+            which = (
+                f"{len(parts)}" if len(group) == len(parts) else f"{told - len(group) + 1} to {told} of {len(parts)}"
+            )
+            digests.append(_digest(group, f"While it was quiet ({which}): ", silent))
+        return digests
+
     def _over(self) -> bool:
         """Whether the time that a closing process gives has passed."""
         return self._until_s is not None and self._timer.seconds() > self._until_s
 
     def _send(self, held: _Held) -> None:
-        silent = self._route(held.notice) == "silent"
+        silent = held.silent or self._route(held.notice) == "silent"
         failed = 0
         while not self._gone:
             outcome = self._post(_content(self._text(held)), silent)
             self.failure = outcome.error
             if not outcome.error:
-                self.counts["sent"] += 1
+                self.counts["sent"] += held.many
                 return
             self.counts["limited" if outcome.limited else "errors"] += 1
             failed += not outcome.limited
             if outcome.wait_s is None or failed >= self._settings.attempts or not self._pause(outcome.wait_s, failed):
                 break
-        self.counts["failed"] += 1
+        self.counts["failed"] += held.many
 
     def _pause(self, asked_s: float, failed: int) -> bool:
         """Wait before the next attempt; False when there is no time for it any more."""
@@ -211,12 +251,15 @@ class Discord:
         return not self._over()
 
     def _text(self, held: _Held) -> str:
-        """What is sent: how late it is, and how often the same was not told."""
+        """What is sent, and how late it is."""
         late_s = self._timer.seconds() - held.told_s
-        again = self._again.pop(held.notice.key, 0)
-        text = self._clean(held.notice.text)
-        text += f" (and {again} more like it)" if again else ""
-        return text + (f" (late by {late_s:.0f} s)" if late_s > self._settings.late_seconds else "")
+        late = f" (late by {late_s:.0f} s)" if late_s > self._settings.late_seconds else ""
+        return self._wording(held.notice) + late
+
+    def _wording(self, notice: Notice) -> str:
+        """Without secrets, and with how often the same was not told."""
+        again = self._again.pop(notice.key, 0)
+        return self._clean(notice.text) + (f" (and {again} more like it)" if again else "")
 
     def _post(self, content: str, silent: bool) -> _Outcome:
         body: dict[str, Any] = {"content": content, "allowed_mentions": {"parse": []}}
@@ -270,16 +313,47 @@ def _waited(answer: httpx2.Response) -> Any:
 
 
 def _content(text: str) -> str:
-    """At most what Discord takes, counted as it counts: in units of UTF-16."""
-    units = text.encode("utf-16-le", "replace")
-    if len(units) <= 2 * MAX_CHARACTERS:
+    """At most what Discord takes."""
+    return _cut(text, MAX_CHARACTERS)
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many characters, counted as Discord counts: in units of UTF-16."""
+    if _length(text) <= most:
         return text
-    return units[: 2 * (MAX_CHARACTERS - 1)].decode("utf-16-le", "ignore") + "…"
+    return text.encode("utf-16-le", "replace")[: 2 * (most - 1)].decode("utf-16-le", "ignore") + "…"
 
 
-def _digest(line: deque[_Held]) -> _Held:
-    """What waited for the end of the quiet hours, as one message; as important as the most important of it."""
-    worst = max((one.notice.severity for one in line), key=list(Severity).index)
-    texts = [one.notice.text for one in line]
-    text = f"While it was quiet ({len(texts)}): " + " | ".join(texts)
-    return _Held(Notice(line[0].notice.event, worst, text, "digest"), line[-1].told_s)
+def _length(text: str) -> int:
+    return len(text.encode("utf-16-le", "replace")) // 2
+
+
+def _topic(notice: Notice) -> str:
+    return notice.topic or notice.key
+
+
+_BETWEEN = " | "
+_Part = tuple[_Held, str]
+
+
+def _packed(parts: Iterable[_Part]) -> list[list[_Part]]:
+    """The parts in order, in groups that find room in a message each."""
+    groups: list[list[_Part]] = []
+    free = 0
+    for part in parts:
+        takes = len(_BETWEEN) + _length(part[1])
+        if not groups or takes > free:
+            groups.append([])
+            free = _ROOM + len(_BETWEEN)
+        groups[-1].append(part)
+        free -= takes
+    return groups
+
+
+def _digest(group: Sequence[_Part], head: str, silent: bool) -> _Held:
+    """One message of many; as important as the most important of them."""
+    line = [held for held, _ in group]
+    worst = max((held.notice.severity for held in line), key=list(Severity).index)
+    text = head + _BETWEEN.join(text for _, text in group)
+    many = sum(held.many for held in line)
+    return _Held(Notice(line[0].notice.event, worst, text, "digest"), line[-1].told_s, many, silent)

@@ -11,13 +11,17 @@ import msgspec
 import pytest
 
 from src.commands.announcing import Announcer
-from src.connectors.discord import Notice, Severity
+from src.connectors.discord import Discord, Notice, Severity
 from src.connectors.logs import Logs
+from src.connectors.private_file import Secret
 from src.connectors.redaction import Redaction
 from src.core.types import Command, CommandKind, Decision
 from tests.golden import tape
+from tests.monitoring.test_discord import PATH, Hasty
+from tests.monitoring.test_discord import hook as hook  # the fixture
 from tests.monitoring.test_logs import lines
 from tests.monitoring.test_measures import Run
+from tests.monitoring.webhook import Webhook
 from tests.worlds import settings
 
 
@@ -66,6 +70,27 @@ def test_a_halt_and_its_end_are_told_once(run: Told) -> None:
         ("halts", Severity.CRITICAL, "[PAPER SIMULATED] HALTED: look at BTC"),
         ("halts", Severity.INFO, "[PAPER SIMULATED] resumed: entries are possible again"),
     ]
+
+
+def test_people_hear_last_what_is(run: Told, hook: Webhook) -> None:
+    """Through the webhook, within the seconds in which the same is told once."""
+    people = Discord(Secret(PATH), settings().monitoring.discord, str, Hasty(), base=hook.url)
+    run.announcer._tell_people = people.tell
+    people.start()
+    for bars, kind in ((2, CommandKind.HALT), (4, CommandKind.RESUME), (6, CommandKind.HALT)):
+        run.house.engine.inbox.put(Command(kind, "daily loss", "person"))
+        run.walk(bars)
+    for up in (False, True, False):
+        run.again(bus_up=up)
+    for failure in ("full", None, "full"):
+        run.ledger.failure = failure
+        run.again(bus_up=False)
+    run.ledger.failure = None
+    people.close()
+    words = [text.removeprefix("[PAPER SIMULATED] ").partition(":")[0] for text in hook.texts(9)]
+    assert words[:3] == ["HALTED", "resumed", "HALTED"]
+    assert words[3:6] == ["the bus is down", "the bus is up again", "the bus is down"]
+    assert words[6:] == ["the ledger cannot be written", "the ledger is written again", "the ledger cannot be written"]
 
 
 def test_history_is_told_to_nobody(tmp_path: Path) -> None:

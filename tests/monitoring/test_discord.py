@@ -227,6 +227,79 @@ def test_what_waited_comes_as_one_message_when_the_quiet_hours_end(hook: Webhook
     assert "flags" not in hook.posted[0].body  # as loud as the loudest of it
 
 
+def test_the_newest_of_a_topic_is_always_told(hook: Webhook, senders: list[Discord]) -> None:
+    one = sender(hook, senders)
+    for key in ("down", "up", "down", "down", "up"):
+        one.tell(Notice("faults", Severity.WARNING, key, key, "bus"))
+        one.tell(halt("other", "other"))
+    one.start()
+    texts = hook.texts(5)
+    assert [text.partition(" ")[0] for text in texts] == ["down", "other", "up", "down", "up"]
+    assert texts[1] == "other (and 4 more like it)"
+    assert one.counts["repeated"] == 5
+
+
+def test_what_is_critical_in_quiet_hours_comes_after_what_waited_of_its_topic(
+    hook: Webhook, senders: list[Discord]
+) -> None:
+    one = sender(hook, senders, now_ms=23 * HOUR_MS, quiet_hours=(22, 6))
+    one.start()
+    one.tell(Notice("halts", Severity.CRITICAL, "HALTED", "halted", "halt"))
+    one.tell(Notice("halts", Severity.INFO, "resumed", "resumed", "halt"))
+    one.tell(Notice("faults", Severity.WARNING, "waits", "waits"))
+    one.tell(Notice("halts", Severity.CRITICAL, "HALTED", "halted", "halt"))
+    assert hook.texts(3) == ["HALTED", "resumed", "HALTED"]
+
+
+def test_a_night_longer_than_a_message_comes_in_several(hook: Webhook, senders: list[Discord]) -> None:
+    now = [23 * HOUR_MS]
+    one = sender(hook, senders, quiet_hours=(22, 6))
+    one._now_ms = lambda: now[0]
+    told = [f"[PAPER] agent learner-{number:04} was taken out: ValueError('x')" for number in range(60)]
+    for text in told:
+        one.tell(halt(text, text, Severity.INFO))
+    one.tell(halt(told[7], told[7], Severity.INFO))
+    one.tell(halt("🍄" * 1500, "long", Severity.WARNING))
+    now[0] = 6 * HOUR_MS
+    one.start()
+    texts = hook.texts(3)
+    one.close()
+    assert [text.partition(": ")[0] for text in texts] == [
+        f"While it was quiet ({which} of 61)" for which in ("1 to 31", "32 to 60", "61 to 61")
+    ]
+    parts = [part for text in texts for part in text.partition(": ")[2].split(" | ")]
+    assert parts == [*told[:7], told[7] + " (and 1 more like it)", *told[8:], "🍄" * 949 + "…"]
+    assert all(len(text.encode("utf-16-le")) // 2 <= MAX_CHARACTERS for text in texts)
+    assert [posted.body.get("flags") for posted in hook.posted] == [4096, 4096, None]
+    assert (one.counts["sent"], one.counts["dropped"], one.left) == (61, 0, 0)
+
+
+def test_what_waits_in_quiet_hours_is_sent_without_a_sound_at_the_end(hook: Webhook, senders: list[Discord]) -> None:
+    one = sender(hook, senders, now_ms=23 * HOUR_MS, quiet_hours=(22, 6))
+    one.tell(halt("agent x was taken out", "a", Severity.WARNING))
+    one.tell(halt("a day", "b", Severity.INFO))
+    one.start()
+    one.close()
+    assert hook.texts(1) == ["While it was quiet (2): agent x was taken out | a day"]
+    assert hook.posted[0].body["flags"] == 4096
+    assert (one.counts["sent"], one.left) == (2, 0)
+
+
+def test_what_cannot_be_sent_before_the_end_is_counted(hook: Webhook, senders: list[Discord]) -> None:
+    hook.replies = [Reply(hang=True)]
+    one = sender(hook, senders, timer=Timer(), quiet_hours=(0, 0), timeout_seconds=0.2, close_seconds=0.01, attempts=1)
+    one.start()
+    one.tell(halt("hangs", "hangs"))
+    hook.texts(1)
+    for number in range(3):
+        one.tell(halt(str(number), str(number)))
+    one.close()
+    assert (one.counts["failed"], one.left) == (1, 3)
+    one.close()
+    assert one.left == 3
+    hook.release.set()
+
+
 def test_a_long_message_is_cut_as_discord_counts(hook: Webhook, senders: list[Discord]) -> None:
     one = sender(hook, senders)
     assert one.now(halt("🍄" * 1500)) == ""
