@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 from structlog.stdlib import BoundLogger
@@ -11,7 +11,7 @@ from ..connectors.discord import Notice, Severity
 from ..core import records
 from ..core.engine import Report
 from ..core.timeframes import DAY_MS
-from ..core.types import Decision, Stream
+from ..core.types import Decision, Stream, Trade
 from ..services.writer import Writer
 from ..wiring import House
 
@@ -49,10 +49,15 @@ class Announcer:
         self._day_equity = self._equity = Decimal(0)
         self._profits: list[Decimal] = []
         self._past = True
+        self._recalled: int | None = None
+        self._owed = ""
 
     def __call__(self, report: Report) -> None:
         """Everything that is new with this slice."""
         self._past = report.at <= self._history_ends
+        if self._owed and not self._past:
+            self._tell("daily", Severity.INFO, self._owed, "daily")
+            self._owed = ""
         if report.halted != self._halted:
             self._on_halt(report)
         if report.bus_up is not self._bus_up:
@@ -67,6 +72,16 @@ class Announcer:
             if decision.kind == ALARM:
                 self._on_alarm(decision)
         self._on_day(report)
+
+    def recall(self, at: int, begun: Decimal, trades: Iterable[Trade]) -> None:
+        """An earlier life ended at `at` (UTC ms): its day goes on. `begun` is the equity with which that day began.
+
+        `trades` are those of earlier lives. The account is as it was left.
+        """
+        self._day = self._recalled = at // DAY_MS
+        self._day_equity, self._equity = begun, self._house.desk.equity
+        own = (trade for trade in trades if trade.stream is Stream.SYNTHESIZED)
+        self._profits = [trade.profit for trade in own if trade.exit_at // DAY_MS == self._day]
 
     def note(self, text: str) -> None:
         """A line of the log for what a person was told on the screen."""
@@ -147,7 +162,10 @@ class Announcer:
             f"{len(self._out)} agents out" + (f", HALTED: {self._halted}" if self._halted else "")
         )
         self._logger.info("day", day=records.stamp(day * DAY_MS)[:10], text=text)
-        self._tell("daily", Severity.INFO, text, "daily")
+        if self._past and day == self._recalled:  # it ended while nobody was there, and people still wait for it
+            self._owed = text
+        else:
+            self._tell("daily", Severity.INFO, text, "daily")
 
     def _tell(self, event: str, severity: Severity, text: str, key: str, topic: str = "") -> None:
         if not self._past:

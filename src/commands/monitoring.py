@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
+
+import msgspec
 
 from .. import __version__
 from ..connectors.config_files import secret_values
@@ -16,11 +19,13 @@ from ..connectors.logs import Logs
 from ..connectors.metrics_http import MetricsServer, Series
 from ..connectors.private_file import Secret, read_private
 from ..connectors.redaction import Redaction, secrets_of, url_secrets
+from ..connectors.sqlite_ledger import LedgerReader
 from ..connectors.state_folder import StateFolder
 from ..connectors.system_figures import SystemFigures
 from ..core.clock import Timer
 from ..core.config import Settings
 from ..core.errors import ConfigError, MycelialError
+from ..core.timeframes import DAY_MS
 from ..core.types import Trade
 from ..services.kill_switch import KillSwitch
 from ..services.runner import Observer, Runner
@@ -45,6 +50,8 @@ class Monitor:
     ) -> None:  # fmt: skip
         self._settings, self._timer = settings.monitoring, Timer()
         self._source, self._redaction = source, redaction_of(settings)
+        self._house, self._start = house, settings.account.start_quote
+        self._ledger = LedgerReader(folder.ledger_path, settings.ledger)
         self._redaction.learn(url_secrets(bus_url))
         self._discord = discord_of(settings, self._redaction, self._timer)
         app = {
@@ -71,7 +78,7 @@ class Monitor:
         """Who hears the Reports."""
         return (self.measures, self.announcer)
 
-    def follow(self, runner: Runner, switch: KillSwitch, speed: float | None, trades: Iterable[Trade]) -> None:
+    def follow(self, runner: Runner, switch: KillSwitch, speed: float | None, trades: Sequence[Trade]) -> None:
         """Begin: the run is about to walk, at this speed; `trades` are those of earlier lives."""
         around = self.measures.around
         around.health, around.thrown = self._source.health, switch.thrown
@@ -80,6 +87,7 @@ class Monitor:
         around.beside = self._beside
         self.measures.recall(trades)
         self._following = True
+        self._recall_day(trades)
         for part in (self._discord, self._heartbeat, self.metrics):
             if part is not None:
                 part.start()
@@ -100,6 +108,14 @@ class Monitor:
             self._discord.start()
         text = f"{self._title} ENDED by an error: {kind}: {error}"
         self._tell(Notice("faults", Severity.CRITICAL, text[:_SHOWN], "ended"))
+
+    def _recall_day(self, trades: Sequence[Trade]) -> None:
+        """The day in which an earlier life ended goes on with the equity it began with: the last one written before."""
+        at = self._house.clock.now_ms()
+        if at > 0:
+            row = self._ledger.newest("mark", at - at % DAY_MS)
+            begun = self._start if row is None else Decimal(msgspec.json.decode(row.body)["equity"])
+            self.announcer.recall(at, begun, trades)
 
     def _tell(self, notice: Notice) -> None:
         if self._discord is not None:

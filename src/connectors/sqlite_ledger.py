@@ -243,6 +243,12 @@ class LedgerReader:
         found = self._select(sa.select(JOURNAL).where(JOURNAL.c.key == key))
         return _stored(found[0]) if found else None
 
+    def newest(self, kind: str, before: int) -> StoredRow | None:
+        """The last journal row of a kind from before the time `before` (UTC ms); None where there is none."""
+        query = sa.select(JOURNAL).where(JOURNAL.c.kind == kind, JOURNAL.c.at < before)
+        found = self._select(query.order_by(JOURNAL.c.seq.desc()).limit(1))
+        return _stored(found[0]) if found else None
+
     def tail(self, count: int) -> list[StoredRow]:
         """The last `count` journal rows, oldest first."""
         newest = self._select(sa.select(JOURNAL).order_by(JOURNAL.c.seq.desc()).limit(count))
