@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from src.core.types import CommandKind
 
 from . import parts, theme
-from .data import Door, MycelialError
+from .data import Answer, Door, MycelialError
 
 EVERYTHING = "everything"
+MOST_PAIRS = 3
+"""So many pairs are named in the side bar; the banner names all."""
+HALTED = "Halted"
+_STATES = {"halted": HALTED.lower(), "reduce_only": "exits only"}
 HALT_ALL, REDUCE = "nothing leaves but stops", "exits go on, entries do not"
 
 
@@ -28,11 +35,27 @@ def sidebar() -> None:
 def _standing() -> None:
     """Whether it trades; where a process came or went, the whole page is drawn anew, since buttons depend on it."""
     status = parts.door().engine.status()
-    halted = bool(status.fields.get("standing"))
-    st.markdown(f"**{'Halted' if halted else 'Trading' if status.alive else 'Engine down'}**")
+    st.markdown(f"**{whether_it_trades(status)}**")
     if st.session_state.setdefault("alive", status.alive) is not status.alive:
         st.session_state["alive"] = status.alive
         st.rerun()
+
+
+def whether_it_trades(status: Answer) -> str:
+    """In Markdown: how far everything is held back, and which pairs are besides."""
+    if not status.alive:
+        return "Engine down"
+    standing: Mapping[str, Mapping[str, Any]] = status.fields.get("standing") or {}
+    whole = _state(standing["all"]).capitalize() if "all" in standing else "Trading"
+    pairs = [f"{theme.safe(name)} {_state(one)}" for name, one in sorted(standing.items()) if name != "all"]
+    if not pairs or whole == HALTED:
+        return whole
+    more = [f"{len(pairs) - MOST_PAIRS} more"] if len(pairs) > MOST_PAIRS else []
+    return f"{whole}, but {', '.join([*pairs[:MOST_PAIRS], *more])}"
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    return _STATES.get(str(one.get("state")), theme.safe(one.get("state")))
 
 
 def _buttons() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from src.connectors.control import ControlServer
@@ -188,9 +189,14 @@ STATUS: dict[str, Any] = {
 
 
 @contextmanager
-def answering(folder: Path, asked: list[tuple[str, dict[str, Any]]]) -> Iterator[None]:
-    """A process that holds the folder, answers as `STATUS` says, and writes down what it is asked to do."""
-    standing: dict[str, Any] = {}
+def answering(
+    folder: Path, asked: list[tuple[str, dict[str, Any]]], stands: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[None]:
+    """A process that holds the folder, answers as `STATUS` says, and writes down what it is asked to do.
+
+    `stands`: what is held back from the beginning, by pair.
+    """
+    standing: dict[str, Any] = dict(stands)
 
     def halt(fields: dict[str, Any]) -> dict[str, Any]:
         asked.append(("halt", fields))
@@ -198,7 +204,7 @@ def answering(folder: Path, asked: list[tuple[str, dict[str, Any]]]) -> Iterator
         return {"command": "halt", "effect": "done"}
 
     def status(fields: dict[str, Any]) -> dict[str, Any]:
-        halted = standing["all"]["reason"] if standing else ""
+        halted = standing["all"]["reason"] if "all" in standing else ""
         return {**STATUS, "standing": standing, "halted": halted}
 
     bars = {name: [1.0 + n for n in range(50)] for name in ("open", "high", "low", "close", "volume")}

@@ -17,7 +17,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import charts, theme
-from dashboard.data import HELD_SECONDS, Door, Engine
+from dashboard.controls import whether_it_trades
+from dashboard.data import HELD_SECONDS, Answer, Door, Engine
 from dashboard.explain import EXPLAIN
 from dashboard.ledger import READ_SECONDS
 from dashboard.views.backtests import words_of
@@ -211,6 +212,36 @@ def test_halt_needs_confirmation_and_a_reason(look: Look, tmp_path: Path) -> Non
         door = Door(tmp_path / "state", tmp_path / "runs", None)
         assert door.engine.command("halt", reason="maintenance", pair=None) == "halt: done"
         assert asked == [("halt", {"reason": "maintenance"})]
+
+
+HELD, EXITS = {"state": "halted", "reason": "look"}, {"state": "reduce_only", "reason": "look"}
+
+
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        ({}, "Trading"),
+        ({"all": HELD}, "Halted"),
+        ({"all": HELD, "BTC/USD": EXITS}, "Halted"),
+        ({"all": EXITS}, "Exits only"),
+        ({"all": EXITS, "BTC/USD": HELD}, "Exits only, but BTC/USD halted"),
+        ({"ETH/USD": EXITS, "BTC/USD": HELD}, "Trading, but BTC/USD halted, ETH/USD exits only"),
+        ({f"A{n}/USD": HELD for n in range(5)}, "Trading, but A0/USD halted, A1/USD halted, A2/USD halted, 2 more"),
+    ],
+)
+def test_the_side_bar_says_what_is_held_back(standing: dict[str, Any], said: str) -> None:
+    assert whether_it_trades(Answer({"standing": standing})).replace("\\", "") == said
+    assert whether_it_trades(Answer({"standing": standing}, "no process answers")) == "Engine down"
+
+
+def test_a_pair_that_is_held_back_halts_nothing_else(look: Look, tmp_path: Path) -> None:
+    seeds.full(tmp_path / "state", 5)
+    with seeds.answering(tmp_path / "state", [], {HOSTILE: EXITS, "BTC/USD": HELD}):
+        app = look("moats")
+    (told,) = [one.value for one in app.sidebar.markdown if "Trading" in one.value]
+    assert told.startswith("**Trading, but \\<script\\>")
+    assert "Halted" not in words(app)
+    assert any("BTC\\/USD halted: look" in one.value for one in app.error)
 
 
 def test_hostile_names_stay_names(alive: dict[str, AppTest], ended: dict[str, AppTest]) -> None:
