@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -30,6 +31,9 @@ def test_it_is_live_after_its_warm_up_and_goes_on_after_a_kill(exchange: LocalKr
         process.line("^mycelial paper .* the market at kraken .* as it happens")
         before = process.until(lambda answer: answer.get("slices", 0) >= CANDLES and not answer["exchange"]["troubles"])
         assert before["simulated"] is False
+        port = process.line(r"^metrics on http://127\.0\.0\.1:(\d+)/metrics$")[1]
+        with urlopen(f"http://127.0.0.1:{port}/metrics") as page:  # between two bars of a minute it is alive
+            assert b"\nmycelial_feed_interval_seconds 60.0\n" in page.read()
         assert ask(find(state), "halt", SECONDS, reason="look")["ok"]  # takes effect in a pulse, no bar has to end
         process.until(lambda answer: answer["halted"] == "look")
         process.popen.kill()
