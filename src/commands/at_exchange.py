@@ -82,6 +82,7 @@ class AtExchange:
         if self._trading is not None:
             self._trading.recover(house, start is None)
         count, _ = catch_up(house.engine, feed.recorded(start), LAST_MS, recorded)
+        feed.refuse_clock()
         if count:
             common.say(f"caught up over {count} slices, to {iso(house.clock.now_ms())}")
         return iter(feed)

@@ -7,7 +7,7 @@ The feed of an exchange cannot be repeated. Each slice is durable before it is w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -63,7 +63,8 @@ class ExchangeFeed:
 
     `closing` ends the iteration. Without an answer at the first start it raises a SourceError, unless it is `patient`
     or has been live before: then it says so and tries on. `meanwhile` is called between slices, on the thread that
-    iterates, also while nobody answers; where it says True a slice without bars comes at once. `tap` gets every trade.
+    iterates, also while nobody answers; where it says True a slice without bars comes at once. `tap` gets every trade,
+    `note` what the log should have.
     """
 
     simulated = False
@@ -85,6 +86,7 @@ class ExchangeFeed:
         self.meanwhile: Callable[[], bool] = lambda: False
         self.market: KrakenFeed | None = None
         self.tap: Callable[[Tick], None] | None = None
+        self.note: Callable[[str], None] = lambda text: None
         self.trouble = "not asked yet"
         self.clock, self.timer = clock or WallClock(), timer or Timer()
         self.budget = ConnectionBudget(settings.kraken.streams.connection)
@@ -136,6 +138,18 @@ class ExchangeFeed:
             self._say_no_more(seen)
             yield seen
 
+    def refuse_clock(self) -> None:
+        """UsageError for a clock so far behind the newest slice that prices were old before it has caught up."""
+        behind_ms = self._behind_ms()
+        if behind_ms > self._settings.risk.max_data_age_intervals * self.interval_ms:
+            raise UsageError(
+                f"{self._path}: its newest slice is of {iso(self._newest or 0)}, and the clock says "
+                f"{iso(self.clock.now_ms())}: set the clock by a time server, or wait, or use another --state"
+            )
+
+    def _behind_ms(self) -> int:
+        return 0 if self._newest is None else max(0, self._newest - self.clock.now_ms())
+
     def __iter__(self) -> Iterator[Slice]:
         for slice_ in self._new() if self._sources is None else self._sources:
             plain = msgspec.structs.replace(slice_, ticks=())  # decides nothing, and would not be there again
@@ -186,11 +200,13 @@ class ExchangeFeed:
     def _live(self) -> Iterator[Slice]:
         settings, history_ms = self._settings.kraken, CANDLES * self.interval_ms
         feed = live_feed(
-            self.pairs, self.interval_ms, history_ms, settings, self.clock, self.ports(), self.closing
+            self.pairs, self.interval_ms, history_ms, settings, self.clock, self.ports(), self.closing,
+            self._newest is not None,
         )  # fmt: skip
         feed.since, feed.meanwhile = self._newest, self.meanwhile
         feed.public.market.tap = self.tap
         self._tell_gap(feed.history_ends)
+        self._tell_unlisted(feed.public.unlisted)
         self.market = feed
         try:
             yield from feed
@@ -203,10 +219,20 @@ class ExchangeFeed:
         if self._newest is None:
             common.say(f"{CANDLES} candles of {len(self.pairs)} pairs up to {iso(until)}, then live")
             return
+        if behind_ms := self._behind_ms():
+            behind = f"the clock is {behind_ms / 1000:.0f} s behind the record"
+            common.say(f"{behind}: what is new begins after {iso(self._newest)}")
+            return
         missing = (until - self._newest) // self.interval_ms
         lost = max(0, missing - CANDLES)
         said = f"; {lost} more are served no longer, they stay a gap" if lost else ""
         common.say(f"the exchange's candles fill the gap since {iso(self._newest)}: {missing - lost}{said}")
+
+    def _tell_unlisted(self, pairs: Collection[Pair]) -> None:
+        for pair in sorted(pairs):
+            text = f"{pair} is not listed at {KRAKEN} any more: no bars and no orders; what is held of it stays"
+            common.say(text)
+            self.note(text)
 
     def _rest(self, attempts: Attempts) -> None:
         """Until the next attempt; whoever has to do something meanwhile does it."""

@@ -141,6 +141,8 @@ class _Session:
         stack.callback(self._house.memory.close)
         watched = (settings, self._house, self._ledger, folder, source, self._run_id, bus.url)
         self._monitor = Monitor(*watched, stack)
+        if source.exchange is not None:
+            source.exchange.note = self._monitor.announcer.note
 
     def run(self, mode: str, speed: float | None) -> dict[str, Any]:
         """Recover, open the socket, walk, save; the result. How it ended is told to whoever watches."""

@@ -58,6 +58,7 @@ class Trading:
         self._say(3, sound(path, self._anchors, feed.clock.now_ms()))
         statuses = lambda: () if feed.market is None else feed.market.public.statuses()  # noqa: E731
         self._parts = account_of(settings, folder, path, feed.clock, feed.ports(), statuses)
+        self._parts.account.trades(feed.pairs)
 
     def open(self) -> None:
         """Ask about the key once; ConfigError where it must not be used. Whoever does not answer is asked again."""

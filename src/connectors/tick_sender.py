@@ -7,7 +7,6 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from ..core.clock import Timer
-from ..core.errors import BusError
 from ..core.types import Tick
 from .tick_stream import TickWriter
 
@@ -55,12 +54,8 @@ class TickSender:
 
     def _send(self) -> None:
         fresh = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        try:
-            self._writer.add(fresh)
-            trouble = self._writer.trouble
-        except BusError as error:  # another producer writes there: it is told, and the ticks are counted as lost
-            self._dropped += len(fresh)
-            trouble = str(error)
+        self._writer.add(fresh)
+        trouble = self._writer.trouble
         if bool(trouble) != bool(self._trouble):
             self._say(f"ticks wait for their stream: {trouble}" if trouble else "ticks go to their stream again")
         self._trouble = trouble

@@ -86,8 +86,10 @@ class _Server:
 
 
 class TickWriter:
-    """The one producer of a stream; every life of it has a higher `epoch`. Use from one thread.
+    """The one producer of a stream; every life of it has a higher epoch. Use from one thread.
 
+    `epoch` is what it begins with, the time for instance; where the stream is there already, because a clock was set
+    back, it begins one above. Of two producers the one that began earlier is refused from then on.
     The stream and this process keep `keep` entries each. `lost` counts those that were pushed out of here before a
     server had taken them; `trouble` says why nothing can be sent, "" while it can.
     """
@@ -99,6 +101,7 @@ class TickWriter:
         self._stream, self._keep = stream, keep
         self._last = self._sent = TickId(epoch, 0)
         self._before = ""
+        self._met = False
         self._kept: deque[tuple[TickId, str, bytes]] = deque()
 
     def add(self, ticks: Iterable[Tick]) -> bool:
@@ -120,6 +123,7 @@ class TickWriter:
         """Send what the server does not have; whether it has everything then. Never raises for a server's absence."""
         try:
             self._sent = self._newest()  # which a server that was emptied, or is an older copy, tells anew
+            self._rise_above(self._sent)
             if self._sent > self._last:
                 raise BusError(f"{self._stream}: another producer is at {self._sent}")
             self._send([entry for entry in self._kept if entry[0] > self._sent])
@@ -139,10 +143,21 @@ class TickWriter:
         except BusError as error:
             self.trouble = str(error)
             return False
-        if newest >= self._last:
-            raise BusError(f"{self._stream}: another producer is at {newest}; begin with a higher epoch")
+        self._rise_above(newest)
         self._before = str(newest)
         return True
+
+    def _rise_above(self, newest: TickId) -> None:
+        """At the first word of a server: what is kept for it gets a higher epoch than what it has of earlier lives."""
+        old, new = f"{self._last.epoch}-", f"{max(self._last.epoch, newest.epoch + 1)}-"
+
+        def risen(name: str) -> str:
+            return new + name.removeprefix(old) if name.startswith(old) else name
+
+        if not self._met and new != old:
+            self._last, self._before = tick_id(risen(str(self._last))), risen(self._before)
+            self._kept = deque((tick_id(risen(str(name))), risen(before), raw) for name, before, raw in self._kept)
+        self._met = True
 
     def _newest(self) -> TickId:
         """The last id that the server knows of, whatever it was before."""

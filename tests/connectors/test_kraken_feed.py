@@ -17,8 +17,9 @@ from src.connectors.sources.joined import MarketAndSources
 from src.connectors.sources.poller import Poller
 from src.connectors.ticks import TickFeed
 from src.connectors.trade_files import read_trades
-from src.core.errors import NotFound, Unavailable, UsageError
+from src.core.errors import Gone, NotFound, Unavailable, UsageError
 from src.core.types import Bar, Pair, Slice
+from src.core.venue import VenueStatus
 from tests.kraken.desk import kraken
 from tests.kraken.rest_server import RestServer
 from tests.kraken.streaming import BTC, DOGE, ETH, MINUTE, Stage, stage, streams
@@ -198,6 +199,26 @@ def test_a_restart_says_nothing_twice(there: Stage) -> None:
     assert next(slices).at == built.history_ends
 
 
+def test_a_clock_that_was_set_back_is_waited_for(there: Stage) -> None:
+    """The life before ended with a pulse in the middle of an interval that has, by this clock, not begun yet."""
+    built = feed(there, History())
+    last = built.history_ends + 2 * MINUTE + 45_000
+    slices = iter(built.start_after(last))
+    built.meanwhile = lambda: True
+    seen: list[Slice] = []
+    thread = Thread(target=lambda: seen.append(next(slices)))
+    thread.start()
+    there.timer.until(lambda: not built.troubles())
+    assert seen == []  # nothing of the warm-up, and no pulse before the record's end
+    there.clock.moved_ms += 2 * MINUTE + 20_000  # 50 s into that interval
+    thread.join(10.0)
+    assert last < seen[0].at < built.history_ends + 3 * MINUTE
+    assert seen[0].bars is None
+    built.meanwhile = lambda: False
+    there.clock.moved_ms += MINUTE
+    assert next(slices).at == built.history_ends + 3 * MINUTE
+
+
 def test_no_history_and_bars_that_nobody_makes_are_refused(there: Stage) -> None:
     with pytest.raises(NotFound, match="no bars of BTC/USD since"):
         next(iter(feed(there, History(0))))
@@ -233,6 +254,49 @@ def test_recorded_trades_make_the_bars_of_a_replay(there: Stage) -> None:
         # The other pair's first trade came inside this bar: what was before it the stream cannot know.
         assert whole[block.opened].bar(0) == block.bar(0) is not None
         assert whole[block.opened].bar(1) is None
+
+
+def test_a_pair_that_is_delisted_later_stays_without_bars_and_the_others_go_on(there: Stage) -> None:
+    with closing(RestServer(there.state)) as rest:
+        now = there.clock.now_ms() // MINUTE * MINUTE
+        printed = [Printed((now + at) * 1_000_000, Decimal(50000), Decimal(1)) for at in range(-720_000, 0, 30_000)]
+        rest.public.tapes["BTC/USD"] = Tape(printed)
+        shipped = kraken(rest.url).model_copy(update={"streams": streams(there.server)})
+        ports = there.ports(shipped.streams)
+        delisted = there.state.pairs.pop("ETH/USD")
+        with pytest.raises(UsageError, match="not listed there: ETH/USD"):
+            live_feed((BTC, ETH), MINUTE, 10 * MINUTE, shipped, there.clock, ports)
+        with pytest.raises(Gone, match="none of ETH/USD is listed there any more"):
+            live_feed((ETH,), MINUTE, 10 * MINUTE, shipped, there.clock, ports, gone_on=True)
+        built = live_feed((BTC, ETH), MINUTE, 10 * MINUTE, shipped, there.clock, ports, gone_on=True)
+        there.stack.callback(built.close)
+        assert (built.pairs, built.public.unlisted) == ((BTC, ETH), {ETH})
+        slices = iter(built)
+        warm = [next(slices) for _ in range(10)]
+        assert [slice_.bars is not None and slice_.bars.present.tolist() for slice_ in warm] == [[True, False]] * 10
+        there.timer.until(lambda: list(built.troubles()) == ["ETH/USD: not listed there"])
+        assert (built.public.stream.troubles(), there.alerts) == ([], [])  # nothing was asked for that is refused
+        for closes in range(2):
+            traded(there, built, ("50000.0", f"0.{closes + 1}"))
+            last = closed(there, slices)
+        assert only(last) == Bar(BTC, last.at - MINUTE, 50000.0, 50000.0, 50000.0, 50000.0, 0.2)
+        assert built.missing == 0
+        there.state.pairs["ETH/USD"] = delisted
+        there.server.instruments()
+        there.timer.until(lambda: ETH not in built.public.market.troubles())
+
+
+def test_a_pair_that_is_delisted_meanwhile_does_not_make_the_stream_doubtful(there: Stage) -> None:
+    public = there.public((BTC, ETH))
+    public.market.seed(BTC, Decimal(50000))
+    there.quoted(public, ETH)
+    del there.state.pairs["ETH/USD"]
+    there.server.cut()
+    there.timer.until(lambda: public.stream.losses == 1 and public.troubles() == ["ETH/USD: not listed there"])
+    assert public.stream.troubles() == []
+    assert (ETH, VenueStatus.MAINTENANCE) in public.statuses()
+    there.server.trade("BTC/USD", "50000.0", "0.25")
+    there.timer.until(lambda: public.market.trades[BTC] == 1)
 
 
 def test_a_trade_in_the_millisecond_of_a_close_belongs_to_the_next_bar() -> None:

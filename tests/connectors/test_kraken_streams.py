@@ -68,6 +68,17 @@ def test_what_is_wanted_is_asked_for_once_and_together() -> None:
     assert wanted.unanswered == 2
 
 
+def test_what_is_wanted_no_more_is_ended_where_it_was_promised() -> None:
+    wanted = Subscriptions(CONNECTION)
+    wanted.want("trade", ("A/USD", "B/USD"), snapshot=True)
+    wanted.drop("trade", "B/USD")
+    assert [one["params"]["symbol"] for one in wanted.due(0.0)] == [["A/USD"]]
+    wanted.answered(yes(1, "trade", "A/USD"), 0.1)
+    wanted.drop("trade", "A/USD")
+    ended = {"method": "unsubscribe", "params": {"channel": "trade", "symbol": ["A/USD"]}, "req_id": 2}
+    assert (wanted.missing(), wanted.due(1.0), wanted.due(2.0)) == ([], [ended], [])
+
+
 def test_an_old_answer_is_nobodys() -> None:
     wanted = Subscriptions(CONNECTION)
     wanted.want("book", ("A/USD",), depth=10)

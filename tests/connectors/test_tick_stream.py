@@ -40,13 +40,36 @@ def test_the_stream_is_bounded(rig: Rig) -> None:
     assert source.lost == 0
 
 
-def test_a_later_life_goes_on_behind_the_earlier_one_and_an_earlier_one_is_refused(rig: Rig) -> None:
+def test_a_later_life_goes_on_behind_the_earlier_one_which_is_refused_from_then_on(rig: Rig) -> None:
     sink = rig.reader()
-    rig.writer(epoch=1).add(ticks(0, 2))
-    rig.writer(epoch=2).add(ticks(2, 2))
+    earlier, later = rig.writer(epoch=1), rig.writer(epoch=2)
+    earlier.add(ticks(0, 2))
+    later.add(ticks(2, 2))
     assert taken(sink) == ([0, 1, 2, 3], False)
-    with pytest.raises(BusError, match=r"another producer is at 2-2; begin with a higher epoch"):
-        rig.writer(epoch=1).add(ticks(9, 1))
+    assert not earlier.add(ticks(9, 1))
+    assert earlier.trouble == f"{STREAM}: another producer is at 2-2"
+    assert taken(sink) == ([], False)
+
+
+@pytest.mark.parametrize("epoch", [1, 1_000])
+def test_a_life_by_a_clock_that_was_set_back_goes_on_behind_the_one_before(rig: Rig, epoch: int) -> None:
+    sink = rig.reader()
+    rig.writer(epoch=1_000).add(ticks(0, 2))
+    after = rig.writer(epoch=epoch)
+    assert after.add(ticks(2, 2))
+    assert taken(sink) == ([0, 1, 2, 3], False)
+    assert (after.trouble, after.lost, rig.client.xinfo_stream(STREAM)["last-generated-id"]) == ("", 0, b"1001-2")
+
+
+def test_so_does_one_that_began_while_nobody_was_there(rig: Rig) -> None:
+    rig.server.kill()
+    after = rig.writer(epoch=1)
+    assert not after.add(ticks(2, 3))
+    rig.server.start()
+    rig.writer(epoch=1_000).add(ticks(0, 2))
+    assert after.add(ticks(5, 1))
+    assert taken(rig.reader()) == ([0, 1, 2, 3, 4, 5], True)  # what the life before left was not known
+    assert rig.client.xinfo_stream(STREAM)["last-generated-id"] == b"1001-4"
 
 
 def test_a_password_is_not_repeated(rig: Rig) -> None:

@@ -276,19 +276,19 @@ def test_m6_a_pair_that_is_closed_or_gone_cannot_be_traded(there: Stage) -> None
     there.state.pairs["BTC/USD"].status = "cancel_only"
     there.server.instruments()
     there.timer.until(lambda: len(public.troubles()) == 2)
-    assert public.troubles() == ["BTC/USD: status cancel_only", "ETH/USD: status maintenance"]
+    assert public.troubles() == ["BTC/USD: status cancel_only", "ETH/USD: not listed there"]
     assert public.statuses() == [(BTC, VenueStatus.CANCEL_ONLY), (ETH, VenueStatus.MAINTENANCE)]
     del there.state.pairs["ETH/USD"]
     there.state.pairs["BTC/USD"].status = "online"
     there.server.instruments()
-    there.timer.until(lambda: public.troubles() == ["ETH/USD: status maintenance"])
+    there.timer.until(lambda: public.troubles() == ["ETH/USD: not listed there"])
 
 
 def test_m6_a_pair_that_the_exchange_never_had_is_never_ready(there: Stage) -> None:
     public = there.public((BTC, Pair("NOBODY/USD")))
     there.timer.until(lambda: public.market.quote(BTC) is not None and there.alerts)
-    assert any("NOBODY/USD refused" in alert for alert in there.alerts)
-    assert "NOBODY/USD: status maintenance" in public.troubles()
+    assert any("refused: Currency pair not supported NOBODY/USD" in alert for alert in there.alerts)
+    assert "NOBODY/USD: not listed there" in public.troubles()
 
 
 def test_overnight_changes_of_the_precision_make_a_new_book(there: Stage) -> None:

@@ -11,7 +11,7 @@ from ...core.config_venues import KrakenSettings
 from ...core.errors import MycelialError
 from ...core.ports import Clock
 from ...core.randomness import generator_for
-from ...core.types import Pair
+from ...core.types import MONEY_STEP, Pair
 from ...core.venue import Answered, Ask, ClientId, Place, StatusChanged, VenueEvent, VenueId, VenueStatus
 from .attempts import Attempts
 from .budget import Budget
@@ -128,9 +128,14 @@ class TradedAccount:
         """Whoever says stop is asked by the thread that sends."""
         self._rest.guard = guard
 
+    def trades(self, pairs: Sequence[Pair]) -> None:
+        """The pairs of the run, before it is opened: what is theirs is known even when they are listed no more."""
+        self._rest.pairs = pairs
+
     def tick(self, pair: Pair) -> Decimal:
-        """The step of a pair's prices."""
-        return self._rest.listings.of(pair).tick
+        """The step of a pair's prices; the finest there is where it is listed no more: no order leaves for it then."""
+        row = self._rest.listings.rows.get(pair)
+        return MONEY_STEP if row is None else row.tick
 
     # --- Venue ---------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from threading import Event
 
@@ -11,7 +11,7 @@ import numpy as np
 from ...core.clock import Timer, iso
 from ...core.config_streams import KrakenStreams
 from ...core.config_venues import KrakenSettings
-from ...core.errors import MycelialError, NotFound, SourceError, UsageError
+from ...core.errors import Gone, MycelialError, NotFound, SourceError, UsageError
 from ...core.history import BarColumns, History, align
 from ...core.ports import Clock
 from ...core.types import Bar, FloatArray, Pair, Slice
@@ -30,17 +30,27 @@ BarsOf = Callable[[Pair, int, int], Sequence[Bar]]
 """Closed bars of a pair and interval (ms) that open at or after a time (UTC ms), in order; a SourceError otherwise."""
 
 
+def _refuse_interval(interval_ms: int) -> None:
+    if interval_ms % MINUTE_MS or interval_ms // MINUTE_MS not in MINUTES:
+        raise UsageError(f"--feed kraken: no bars of {interval_ms // 1000} s there; choose 1m, 5m, 15m, 30m or 1h")
+
+
 class PublicStream:
-    """The market data of some pairs over one connection."""
+    """The market data of some pairs over one connection; the `unlisted` of them are subscribed to nowhere."""
 
     def __init__(
-        self, pairs: Sequence[Pair], interval_ms: int, settings: KrakenStreams, clock: Clock, ports: Ports
+        self,
+        pairs: Sequence[Pair],
+        interval_ms: int,
+        settings: KrakenStreams,
+        clock: Clock,
+        ports: Ports,
+        unlisted: Collection[Pair] = (),
     ) -> None:
-        if interval_ms % MINUTE_MS or interval_ms // MINUTE_MS not in MINUTES:
-            raise UsageError(f"--feed kraken: no bars of {interval_ms // 1000} s there; choose 1m, 5m, 15m, 30m or 1h")
+        _refuse_interval(interval_ms)
         wanted = Subscriptions(settings.connection)
-        self.interval_ms = interval_ms
-        self.market = Market(sorted(pairs), interval_ms, settings, clock, wanted)
+        self.interval_ms, self.unlisted = interval_ms, frozenset(unlisted)
+        self.market = Market(sorted(pairs), interval_ms, settings, clock, wanted, self.unlisted)
         self.stream = Stream("public", settings.url, settings.connection, self.market, wanted, ports)
 
     def start(self) -> None:
@@ -66,7 +76,8 @@ class KrakenFeed:
     The slice of an interval comes `grace_seconds` after its end by `clock`, with the trades that came since the slice
     before; its spreads are those quoted last before the interval ended, never later. A bar of whose trades one is
     missing is the exchange's own; where that is not known either, it is asked for by `bars_of`; failing that the pair
-    has no bar. `missing` counts those. Iterating starts the stream; `close` ends the iteration.
+    has no bar. `missing` counts those; of an unlisted pair no bar is missed. Iterating starts the stream; `close`
+    ends the iteration. No slice is of a time that is not later than `since`: a clock that was set back is waited for.
     """
 
     simulated = False
@@ -105,12 +116,16 @@ class KrakenFeed:
     def __iter__(self) -> Iterator[Slice]:
         self.public.start()
         yield from self._warm_up()
-        opened = self.history_ends
+        opened = max(self.history_ends, self._since - self._since % self.interval_ms)
         while not self._closing.is_set():
             yield from self._between(opened, opened + self.interval_ms)
             if not self._closing.is_set():
                 yield self._slice(opened)
             opened += self.interval_ms
+
+    @property
+    def _since(self) -> int:
+        return 0 if self.since is None else self.since
 
     def troubles(self) -> Sequence[str]:
         """Why the market must not be relied on now."""
@@ -128,7 +143,9 @@ class KrakenFeed:
 
     def _warm_up(self) -> Iterator[Slice]:
         """The bars before the stream; NotFound when the exchange has none of any pair."""
-        found = {pair: self._bars_of(pair, self.interval_ms, self._history_from) for pair in self.pairs}
+        listed = [pair for pair in self.pairs if pair not in self.public.unlisted]
+        found = {pair: self._bars_of(pair, self.interval_ms, self._history_from) for pair in listed}
+        found |= dict.fromkeys(self.public.unlisted, ())
         closed = {pair: [bar for bar in bars if bar.opened < self.history_ends] for pair, bars in found.items()}
         if not any(closed.values()):
             raise NotFound(f"kraken: no bars of {', '.join(self.pairs)} since {iso(self._history_from)}")
@@ -142,7 +159,7 @@ class KrakenFeed:
     def _between(self, opened: int, closes: int) -> Iterator[Slice]:
         """Wait until an interval is over and its last trades are there, or the feed was closed."""
         self._spreads = None
-        newest, due = opened, closes + round(1000 * self._settings.grace_seconds)
+        newest, due = max(opened, self._since), closes + round(1000 * self._settings.grace_seconds)
         while not self._closing.is_set():
             wanted, now = self.meanwhile(), self._clock.now_ms()  # what it did lies before the slice that tells of it
             if now <= closes:  # what is quoted later was not known at the slice's time
@@ -159,7 +176,7 @@ class KrakenFeed:
     def _slice(self, opened: int) -> Slice:
         market, at = self.public.market, opened + self.interval_ms
         bars, unsure = market.close_bars(opened)
-        for pair in unsure:
+        for pair in (one for one in unsure if one not in self.public.unlisted):
             asked = self._asked(pair, opened)
             if asked is not None:
                 bars[pair] = asked
@@ -222,18 +239,23 @@ def live_feed(
     clock: Clock,
     ports: Ports,
     closing: Event | None = None,
+    gone_on: bool = False,
 ) -> KrakenFeed:
     """The feed of `--feed kraken`: public data alone, no key. `clock` is the wall's.
 
-    UsageError for an interval or a pair that the exchange does not have, a SourceError when it does not answer.
+    UsageError for an interval or a pair that the exchange does not have, a SourceError when it does not answer. A run
+    that is `gone_on` with had its pairs: those that are listed no more are `public.unlisted`, and have no bars.
     """
-    public = PublicStream(pairs, interval_ms, settings.streams, clock, ports)
+    _refuse_interval(interval_ms)
     rest = KrakenRest(settings.rest, ports.timer, None, None)
     try:
         symbols = rest.listings().symbols
         strange = sorted(set(pairs) - set(symbols.pairs()))
-        if strange:
+        if strange and not gone_on:
             raise UsageError(f"--feed kraken: not listed there: {', '.join(strange)}; pairs are written BTC/USD")
+        if len(strange) == len(set(pairs)):
+            raise Gone(f"kraken AssetPairs: none of {', '.join(strange)} is listed there any more")
+        public = PublicStream(pairs, interval_ms, settings.streams, clock, ports, strange)
     except MycelialError:
         rest.close()
         raise

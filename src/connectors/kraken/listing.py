@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -61,11 +61,11 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class Listings:
-    """All pairs of one answer to AssetPairs."""
+    """All pairs of one answer to AssetPairs; the names of `former` ones are known as well, but no rules."""
 
-    def __init__(self, rows: Mapping[Pair, Listing]) -> None:
+    def __init__(self, rows: Mapping[Pair, Listing], former: Collection[Pair] = ()) -> None:
         self.rows = rows
-        self.symbols = Symbols(row.names for row in rows.values())
+        self.symbols = Symbols((row.names for row in rows.values()), [pair for pair in former if pair not in rows])
 
     @classmethod
     def read(cls, result: Mapping[str, Any]) -> Listings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from decimal import Decimal
 from threading import Event, Lock
 
@@ -31,6 +31,7 @@ STATUSES = {
     "maintenance": VenueStatus.MAINTENANCE,
 }
 """What the exchange calls its states; every word that is not here lets nobody trade."""
+_DELISTED = "delisted"
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -41,13 +42,17 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class _Known(msgspec.Struct):
-    """Everything known of one pair; `joined`: its trades of this connection have begun to come."""
+    """Everything known of one pair; `joined`: its trades of this connection have begun to come.
+
+    `gone`: the exchange lists it no more, and is asked for nothing of it.
+    """
 
     screen: Screen
     collar: Collar
     book: Book | None = None
     book_at: int = 0
     joined: bool = False
+    gone: bool = False
     mark: Mark | None = None
     last: Tick | None = None
     ticker: TickerSaid | None = None
@@ -61,13 +66,20 @@ class Market:
 
     `trades` counts trades that count, by pair; `refused` trades, candles and quotes that do not, by cause;
     `dropped_ticks` those that nobody fetched in time. `fresh` is set when a trade or a book brought something new.
-    `tap` gets every trade that counts, on the stream's thread; it must not block.
+    `tap` gets every trade that counts, on the stream's thread; it must not block. Of `unlisted` pairs nothing is wanted
+    until the exchange names them among its instruments; one that is missing there is unlisted from then on.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], interval_ms: int, settings: KrakenStreams, clock: Clock, wanted: Subscriptions
+        self,
+        pairs: Sequence[Pair],
+        interval_ms: int,
+        settings: KrakenStreams,
+        clock: Clock,
+        wanted: Subscriptions,
+        unlisted: Collection[Pair] = (),
     ) -> None:
-        self.pairs = tuple(pairs)
+        self.pairs, self.interval_ms = tuple(pairs), interval_ms
         self.trades: Counter[Pair] = Counter()
         self.refused: Counter[str] = Counter()
         self.dropped_ticks = 0
@@ -82,9 +94,9 @@ class Market:
         self._system: VenueStatus | None = None
         self._lock = Lock()
         wanted.want("instrument", snapshot=True)
-        wanted.want("trade", pairs, snapshot=True)
-        wanted.want("ticker", pairs, snapshot=True)
-        wanted.want("ohlc", pairs, interval=interval_ms // 60_000, snapshot=True)
+        for pair in unlisted:
+            self._known[pair].gone = True
+        self._want([pair for pair in self.pairs if pair not in unlisted])
 
     # --- the stream's thread -------------------------------------------------------------------------------------
 
@@ -194,6 +206,11 @@ class Market:
 
     # --- inside the lock -----------------------------------------------------------------------------------------
 
+    def _want(self, pairs: Sequence[Pair]) -> None:
+        self._wanted.want("trade", pairs, snapshot=True)
+        self._wanted.want("ticker", pairs, snapshot=True)
+        self._wanted.want("ohlc", pairs, interval=self.interval_ms // 60_000, snapshot=True)
+
     def _known_of(self, symbol: str) -> _Known | None:
         known = self._known.get(Pair(symbol)) or self._known.get(split_symbol(symbol) or Pair(""))
         if known is None:
@@ -281,15 +298,28 @@ class Market:
         for one in said.pairs:
             pair = split_symbol(one.symbol) or Pair(one.symbol)
             known = self._known.get(pair)
-            if known is not None:
+            if known is not None and one.status == _DELISTED:
+                self._leave(pair, known)
+            elif known is not None:
                 seen.add(pair)
                 self._instrument(pair, known, one)
         if said.snapshot:
-            for pair in self._known.keys() - seen:
-                self._say(pair, self._known[pair], VenueStatus.MAINTENANCE)
+            for pair in sorted(self._known.keys() - seen):
+                self._leave(pair, self._known[pair])
+
+    def _leave(self, pair: Pair, known: _Known) -> None:
+        """The pair is listed no more: a subscription that is refused for ever would make the whole stream doubtful."""
+        self._say(pair, known, VenueStatus.MAINTENANCE)
+        symbol = pair if known.book is None else known.book.symbol
+        for channel, name in (("trade", pair), ("ticker", pair), ("ohlc", pair), ("book", symbol)):
+            self._wanted.drop(channel, name)
+        known.gone, known.joined, known.book, known.ticker = True, False, None, None
 
     def _instrument(self, pair: Pair, known: _Known, one: InstrumentSaid) -> None:
         known.instrument = one
+        if known.gone:
+            known.gone = False
+            self._want([pair])
         self._say(pair, known, STATUSES.get(one.status, VenueStatus.MAINTENANCE))
         digits = one.price_decimals, one.amount_decimals
         if known.book is None or known.book.digits != digits:
@@ -330,6 +360,8 @@ class Market:
         return self._clock.now_ms() - at > 1000 * self._settings.belief.quote_age_seconds
 
     def _trouble(self, known: _Known) -> str:
+        if known.gone:
+            return "not listed there"
         if known.status is not VenueStatus.ONLINE:
             return f"status {known.status or 'unknown'}"
         return self._quote_trouble(known)

@@ -49,6 +49,13 @@ class Subscriptions:
             for symbol in symbols:
                 self._all.setdefault((channel, symbol), _One(params))
 
+    def drop(self, channel: str, symbol: str) -> None:
+        """Want a subscription no more; what was promised of it is ended."""
+        with self._lock:
+            one = self._all.pop((channel, symbol), None)
+            if one is not None and (one.acked or one.number is not None):
+                self._ending.append((channel, symbol))
+
     def renew(self, channel: str, symbol: str = "") -> None:
         """End a subscription and ask for it anew, so that a snapshot comes: at once, but not again and again."""
         with self._lock:

@@ -31,13 +31,16 @@ class Names(msgspec.Struct, frozen=True):
 
 
 class Symbols:
-    """A table of pairs, both ways."""
+    """A table of pairs, both ways. What the exchange calls `former` pairs, listed no more, can still be read."""
 
-    def __init__(self, table: Iterable[Names]) -> None:
+    def __init__(self, table: Iterable[Names], former: Iterable[Pair] = ()) -> None:
         self._by_pair = {row.pair: row for row in table}
         self._by_name = {
             name: row.pair for row in self._by_pair.values() for name in (row.key, row.altname, row.wsname, row.pair)
         }
+        for pair in former:
+            for name in _spellings(pair):
+                self._by_name.setdefault(name, pair)
 
     def names(self, pair: Pair) -> Names:
         """Kraken's names of a pair; Malformed when it is in no table."""
@@ -64,6 +67,16 @@ def pair_of_wsname(wsname: str) -> Pair:
     if not (slash and base and quote):
         raise Malformed(f"kraken: wsname {wsname[:40]!r} is not BASE/QUOTE")
     return Pair(f"{KRAKEN_ASSETS.get(base, base)}/{KRAKEN_ASSETS.get(quote, quote)}")
+
+
+def _spellings(pair: Pair) -> list[str]:
+    """All that REST may call a pair: `XETHZUSD`, `ETHUSD` or `ETH/USD`."""
+    bases, quotes = map(_codes, pair.split("/"))
+    return [pair, *(f"{base}{slash}{quote}" for base in bases for quote in quotes for slash in ("", "/"))]
+
+
+def _codes(asset: str) -> list[str]:
+    return [asset, *(code for code, plain in _KNOWN.items() if plain == asset and code != asset)]
 
 
 def asset_of(code: str) -> str:

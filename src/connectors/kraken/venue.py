@@ -52,6 +52,7 @@ class KrakenVenue:
 
     `owners` knows our id of each of Kraken's. Signed calls are made by one thread, orders and cancellations first.
     `guard` does the sending of an order, or says why not: the kill switch, asked in the same critical section.
+    `pairs` are those of a run: what was ordered of one that is listed no more can be read, and nothing is sent for it.
     """
 
     name = "kraken"
@@ -69,6 +70,7 @@ class KrakenVenue:
     ) -> None:
         self.queue = queue or VenueEvents(_EVENTS)
         self.guard: Guard = _unguarded
+        self.pairs: Sequence[Pair] = ()
         self.owners = Owners()
         self._rest, self._settings, self._clock, self._timer = rest, settings, clock, timer
         self.budget = Budget(settings.budget, kept, self._ticks())
@@ -342,7 +344,13 @@ class KrakenVenue:
     # --- what is known ---------------------------------------------------------------------------------------------
 
     def _learn(self, listings: Listings) -> None:
-        before, self._listings, self._listed_at = self._listings, listings, self._ticks()
+        before, self._listings = self._listings, Listings(listings.rows, self.pairs)
+        self._listed_at = self._ticks()
+        for pair in self.pairs:
+            row, was_gone = listings.rows.get(pair), bool(before.rows) and pair not in before.rows
+            if (row is None) is not was_gone:
+                status = VenueStatus.MAINTENANCE if row is None else row.status
+                self.queue.put(StatusChanged(status, True, self._now(), pair))
         for pair, row in listings.rows.items():
             was = before.rows.get(pair)
             if was is not None and was.status is not row.status:
