@@ -25,7 +25,9 @@ def paper(exchange: LocalKraken, folder: Path, *more: str) -> Process:
     return Process("--feed", "kraken", *exchange.words, *more, "--json", cwd=folder, state=folder / "state")
 
 
-def test_it_is_live_after_its_warm_up_and_goes_on_after_a_kill(exchange: LocalKraken, tmp_path: Path) -> None:
+def test_it_is_live_after_its_warm_up_and_goes_on_after_a_kill_and_without_a_delisted_pair(
+    exchange: LocalKraken, tmp_path: Path
+) -> None:
     state = tmp_path / "state"
     with paper(exchange, tmp_path) as process:
         process.line("^mycelial paper .* the market at kraken .* as it happens")
@@ -40,13 +42,19 @@ def test_it_is_live_after_its_warm_up_and_goes_on_after_a_kill(exchange: LocalKr
         process.end()
     seen = journal(state)
     assert len(journal(state, "slice")) >= CANDLES + 1
+    del exchange.state.pairs["ETH/USD"]
     with paper(exchange, tmp_path) as process:
         process.line("caught up over [0-9]+ slices")
+        process.line("^ETH/USD is not listed at kraken any more")
         process.until(
-            lambda answer: answer["standing"]["all"]["reason"] == "look" and not answer["exchange"]["troubles"]
+            lambda answer: (
+                answer["standing"]["all"]["reason"] == "look"
+                and answer["exchange"]["troubles"] == ["ETH/USD: not listed there"]
+            )
         )
         assert ask(find(state), "stop", SECONDS)["ok"]
         assert process.result()["mode"] == "paper"
+    assert "ETH/USD is not listed" in (state / "logs" / "mycelial.jsonl").read_text()
     assert journal(state)[: len(seen)] == seen
     assert sound(state)
     done = mycelial("replay", "--state", state, "--json", cwd=tmp_path)
@@ -74,4 +82,5 @@ def test_what_does_not_belong_to_it_is_refused(say: Say, words: tuple[str, ...],
 
 def test_a_pair_that_is_not_listed_there_is_refused(exchange: LocalKraken, say: Say) -> None:
     words = [word if word != "BTC/USD,ETH/USD" else "BTC/USD,FOO/USD" for word in exchange.words]
-    refused(say("run", "--feed", "kraken", *words), 4, "not listed there: FOO/USD")
+    for _ in range(2):  # a state folder of a run that never was changes nothing
+        refused(say("run", "--feed", "kraken", *words), 4, "not listed there: FOO/USD")

@@ -22,11 +22,12 @@ from src.connectors.kraken.kept_calls import CallsFile
 from src.connectors.kraken.key_file import read_key
 from src.connectors.kraken.nonce import NonceFile, Nonces
 from src.connectors.kraken.rest import KrakenRest
+from src.connectors.kraken.symbols import Symbols
 from src.connectors.kraken.venue import KrakenVenue
 from src.connectors.venues.keys import ApiKey
 from src.core.clock import Timer
-from src.core.errors import ConfigError, LedgerError, SourceError
-from src.core.names import Side
+from src.core.errors import ConfigError, LedgerError, Malformed, SourceError
+from src.core.names import Pair, Side
 from src.core.orders import OrderKind
 from src.core.venue import (
     Acknowledged,
@@ -613,6 +614,48 @@ def test_x17_an_order_against_the_rules_never_leaves(wanted: Any, reason: str, m
     desk.venue.place(place(NAME, wanted))
     assert desk.next(Refused).reason == reason
     assert sent(desk) == 0
+
+
+def test_m6_what_was_done_in_a_pair_that_is_listed_no_more_can_be_read_and_nothing_is_sent_for_it(
+    make: MakeDesk,
+) -> None:
+    eth = Pair("ETH/USD")
+    desk = make()
+    desk.venue.pairs = (BTC, eth)
+    desk.venue.place(place(NAME, order(pair=eth, limit=Decimal("3000.01"))))
+    desk.next(Acknowledged)
+    other = "f" * 32
+    desk.venue.place(place(other, order(pair=eth, limit=Decimal("2000.00"))))
+    desk.next(Acknowledged)
+    desk.state.delist("ETH/USD")
+    desk.pass_ms(round(1000 * desk.settings.rest.listing_seconds))
+    assert desk.next(StatusChanged) == StatusChanged(VenueStatus.MAINTENANCE, True, desk.clock.at, eth)
+    (filled,) = resolved(desk, Ask.CLOSED_ORDERS).orders
+    (ended,) = resolved(desk, Ask.CLOSED_ORDERS, other).orders
+    assert [(one.pair, one.state) for one in (filled, ended)] == [
+        (eth, OrderState.FILLED),
+        (eth, OrderState.CANCELLED),
+    ]
+    (fill,) = resolved(desk, Ask.EXECUTIONS).executions
+    assert (fill.client_id, fill.pair, fill.amount) == (NAME, eth, Decimal("0.01"))
+    desk.venue.place(place("e" * 32, order(pair=eth), desk.clock.at + 10_000))
+    assert desk.next(Refused).reason == "unknown_pair"
+    assert sent(desk) == 2
+    desk.state.pairs["ETH/USD"] = desk.state.former.pop("ETH/USD")
+    desk.pass_ms(round(1000 * desk.settings.rest.listing_seconds))
+    assert desk.next(StatusChanged) == StatusChanged(VenueStatus.ONLINE, True, desk.clock.at, eth)
+
+
+@pytest.mark.parametrize(
+    "name", ["XETHZUSD", "ETHUSD", "ETH/USD", "NEWCOINUSD", "NEWCOIN/USD", "XXDGZEUR", "XDGEUR", "XDG/EUR"]
+)
+def test_m6_every_name_of_a_former_pair_is_read(name: str) -> None:
+    former = (Pair("ETH/USD"), Pair("NEWCOIN/USD"), Pair("DOGE/EUR"))
+    known = Symbols((), former)
+    assert known.pair(name) == former[("NEWCOIN" in name) + 2 * ("XDG" in name)]
+    assert known.pairs() == ()
+    with pytest.raises(Malformed, match="listed"):
+        known.names(known.pair(name))
 
 
 @pytest.mark.parametrize(("left", "goes"), [(1_999, False), (2_000, True), (0, False), (-5_000, False)])

@@ -122,6 +122,7 @@ class ExchangeState:
         self.skew_ms = 0
         self.status = "online"
         self.pairs: dict[str, Listed] = listed_pairs()
+        self.former: dict[str, Listed] = {}
         self.books: dict[str, BookSide] = {
             "BTC/USD": BookSide(Decimal("49999.9"), Decimal("50000.1"), Decimal("50000.0")),
             "ETH/USD": BookSide(Decimal("2999.99"), Decimal("3000.01"), Decimal("3000.00")),
@@ -157,6 +158,17 @@ class ExchangeState:
             if name in one.names:
                 return one
         raise Rejected("EQuery:Unknown asset pair")
+
+    def delist(self, symbol: str) -> None:
+        """Close a pair for good: its orders are cancelled, and what was done in it keeps its name."""
+        with self.lock:
+            for order in [one for one in self.orders.values() if one.symbol == symbol and one.status == "open"]:
+                self.end(order, "canceled", "Delisted")
+            self.former[symbol] = self.pairs.pop(symbol)
+
+    def named(self, symbol: str) -> Listed | None:
+        """A pair as REST calls it in the rows of orders and trades; None where it never had one."""
+        return self.pairs.get(symbol) or self.former.get(symbol)
 
     def open_orders(self) -> list[OrderRow]:
         """Those that rest."""

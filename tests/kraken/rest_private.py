@@ -102,6 +102,7 @@ class PrivateSide:
         """An order as REST tells it; some numbers come as text and some as numbers."""
         price = one.trigger if one.trigger is not None else one.price
         second = one.price if one.trigger is not None else None
+        pair = self.state.named(one.symbol)
         found: dict[str, Any] = {
             "refid": None,
             "userref": one.userref,
@@ -110,7 +111,7 @@ class PrivateSide:
             "starttm": 0,
             "expiretm": 0 if one.expires is None else one.expires // 1000,
             "descr": {
-                "pair": self.state.pairs[one.symbol].altname if one.symbol in self.state.pairs else one.symbol,
+                "pair": pair.altname if pair else one.symbol,
                 "type": one.side,
                 "ordertype": one.ordertype,
                 "price": str(price or 0),
@@ -138,7 +139,7 @@ class PrivateSide:
 
     def trade(self, one: FillRow) -> dict[str, Any]:
         """An execution as TradesHistory tells it."""
-        pair = self.state.pairs.get(one.symbol)
+        pair = self.state.named(one.symbol)
         return {
             "ordertxid": one.txid,
             "postxid": "TKH2SE-M7IF5-CFI7LT",
