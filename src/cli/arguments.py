@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from ..core.errors import UsageError
+
 _MAX_SEED = 2**63 - 1  # of the record: a seed is a whole number in it
 
 app = typer.Typer(
@@ -21,12 +23,26 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _folder(text: str) -> Path:
+    """An empty word is a variable of a shell that was not set, and not the current folder."""
+    if not text:
+        raise UsageError(
+            "a folder is named by an empty word (a variable that is not set?); write . for the current one"
+        )
+    return Path(text)
+
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; default: the shipped one.")]
 Env = Annotated[str | None, typer.Option("--env", help="Overlay: dev, prod or test.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="One value: A.B=V. May be repeated.")]
-State = Annotated[Path | None, typer.Option("--state", help="State folder; default: state/paper.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Data folder; default: MYCELIAL_DATA.")]
+State = Annotated[
+    Path | None, typer.Option("--state", parser=_folder, metavar="<path>", help="State folder; default: state/paper.")
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", parser=_folder, metavar="<path>", help="Data folder; default: MYCELIAL_DATA.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=_MAX_SEED, help="Root of every random stream.")]
 Pairs = Annotated[str | None, typer.Option("--pairs", help="BTC/USDT,ETH/USDT; default: all there are.")]
 RunName = Annotated[str | None, typer.Option("--run", help="A finished run: id, its prefix, `last` or a path.")]

@@ -35,12 +35,14 @@ def data_folder(given: Path | None) -> Path:
 
 
 def split(pairs: str | None) -> list[str] | None:
-    """`BTC/USDT,ETH/USDT` as a list; None stays None. UsageError for an empty name."""
+    """`BTC/USDT,ETH/USDT` as a list; None stays None. UsageError for a name that is empty or cannot be shown."""
     if pairs is None:
         return None
     names = [name.strip().upper() for name in pairs.split(",")]
     if not all(names):
         raise UsageError(f"--pairs {pairs!r}: an empty name; write BTC/USDT,ETH/USDT")
+    if not all(map(str.isprintable, names)):
+        raise UsageError(f"--pairs {pairs!r}: a name that cannot be shown; write BTC/USDT,ETH/USDT")
     return names
 
 

@@ -25,6 +25,7 @@ from ..core.config import LedgerSettings, Settings
 from ..core.config_venues import KrakenSettings
 from ..core.errors import SourceError, UsageError
 from ..core.moats import FAILED
+from ..core.names import pair_of
 from ..core.ports import Clock, Ledger
 from ..core.randomness import generator_for
 from ..core.timeframes import timeframe_ms
@@ -278,7 +279,4 @@ def open_exchange(options: ProcessOptions, settings: Settings) -> ExchangeFeed |
 def pairs_of(given: str | None, settings: KrakenSettings) -> list[Pair]:
     """The pairs that are asked for, else those of the settings, in order of name; UsageError for what is none."""
     names = common.split(given) or settings.pairs
-    strange = [name for name in names if name.count("/") != 1]
-    if strange:
-        raise UsageError(f"--pairs {strange[0]!r}: pairs are written BTC/USD")
-    return sorted(set(map(Pair, names)))
+    return sorted(set(map(pair_of, names)))

@@ -14,7 +14,7 @@ from ..connectors.history import load_history, only_venue
 from ..connectors.observations import load_observations
 from ..connectors.sources.standing import SourceHealth
 from ..connectors.ticks import TickFeed
-from ..connectors.trade_files import read_trades
+from ..connectors.trade_files import read_trades, recordings
 from ..core.clock import iso
 from ..core.config import Settings
 from ..core.errors import UsageError
@@ -138,8 +138,7 @@ def _ticks(path: Path, timeframe: str, options: RunOptions) -> TickFeed:
     for flag in ("venue", "pairs", "timerange"):
         if getattr(options, flag) is not None:
             raise UsageError(f"--{flag} belongs to a data folder; {path} is one file, whose trades are all taken")
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
-    trades = read_trades(files)
+    trades = read_trades([path] if path.is_file() else recordings(path))
     common.say(f"{path}: {trades.report}")
     return TickFeed(trades, timeframe_ms(timeframe))
 

@@ -49,6 +49,9 @@ def release_read() -> None:
 
 def columns_of(table: pa.Table, path: Path) -> BarColumns:
     """The six columns of an Arrow table; integer or timestamp times become UTC milliseconds."""
+    for name in BAR_COLUMNS:
+        if table.column_names.count(name) > 1:
+            raise DataError(f"{path}: column {name} is there twice; keep the one that is meant")
     opened = _times(table.column("timestamp"), path)
     return BarColumns(opened, *(_floats(table.column(name), name, path) for name in BAR_COLUMNS[1:]))
 
@@ -56,17 +59,26 @@ def columns_of(table: pa.Table, path: Path) -> BarColumns:
 def _times(column: pa.ChunkedArray, path: Path) -> IntArray:
     _refuse_nulls(column, "timestamp", path)
     if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("ms")).cast(pa.int64())
+        column = _cast(column, pa.timestamp("ms"), "timestamp", path).cast(pa.int64())
     if not pa.types.is_integer(column.type):
         raise DataError(f"{path}: column timestamp holds {column.type}, not whole UTC milliseconds; convert it")
-    return np.asarray(_plain(column.cast(pa.int64())), np.int64)
+    return np.asarray(_plain(_cast(column, pa.int64(), "timestamp", path)), np.int64)
 
 
 def _floats(column: pa.ChunkedArray, name: str, path: Path) -> FloatArray:
     _refuse_nulls(column, name, path)
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
         raise DataError(f"{path}: column {name} holds {column.type}, not numbers; convert it")
-    return np.asarray(_plain(column.cast(pa.float64())), np.float64)
+    return np.asarray(_plain(_cast(column, pa.float64(), name, path)), np.float64)
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType, name: str, path: Path) -> pa.ChunkedArray:
+    """The same numbers in another form; DataError where one of them would change."""
+    try:
+        return column.cast(kind)
+    except pa.ArrowException as error:
+        told = str(error).splitlines()[0]
+        raise DataError(f"{path}: column {name} cannot be read as {kind} ({told}); convert it") from None
 
 
 def _plain(column: pa.ChunkedArray) -> npt.NDArray[np.generic]:

@@ -20,6 +20,7 @@ from ..core.history import BarColumns
 from ..core.timeframes import timeframe_ms
 from ..core.types import Pair
 from .bar_files import BAR_COLUMNS, check_bars, gaps, read_parquet, write_parquet
+from .durable import LOCK, alone
 from .foreign_files import read_foreign
 from .foreign_names import Form, Named, named
 from .history import bar_path, pair_of_stem
@@ -85,10 +86,17 @@ def list_data(data_dir: Path) -> DataListing:
 
     A file that cannot be believed is listed with its problem and hides nothing else.
     """
+    with _explained(data_dir):
+        return _listing(data_dir)
+
+
+def _listing(data_dir: Path) -> DataListing:
     if not data_dir.is_dir():
         raise NotFound(f"{data_dir}: no such folder; give --data, or import-data into it")
-    bars, observations, unknown = [], [], []
-    for path in sorted(path for path in data_dir.rglob("*") if path.is_file()):
+    bars: list[BarFile] = []
+    observations: list[ObservationFile] = []
+    unknown: list[UnknownFile] = []
+    for path in _beneath(data_dir, unknown):
         if path.relative_to(data_dir).parts[0] in ("observations", "trades"):
             continue
         found = _bar_file(path, data_dir)
@@ -107,6 +115,23 @@ def list_data(data_dir: Path) -> DataListing:
     return DataListing(str(data_dir), tuple(bars), tuple(observations), tuple(unknown))
 
 
+def _beneath(folder: Path, unknown: list[UnknownFile]) -> list[Path]:
+    """Every file of a folder, in order of name; what cannot be looked into becomes `unknown`. Locks are no files."""
+
+    def cannot(error: OSError) -> None:
+        unknown.append(UnknownFile(str(error.filename), f"it cannot be read: {error.strerror}"))
+
+    found = []
+    for place, _, names in folder.walk(on_error=cannot):
+        for path in (place / name for name in names if not (name.startswith(".") and name.endswith(LOCK))):
+            try:
+                if path.is_file():
+                    found.append(path)
+            except OSError as error:
+                cannot(error)
+    return sorted(found)
+
+
 def _bar_file(path: Path, data_dir: Path) -> BarFile | UnknownFile:
     parts = path.relative_to(data_dir).parts
     pair = pair_of_stem(path.stem)
@@ -117,7 +142,10 @@ def _bar_file(path: Path, data_dir: Path) -> BarFile | UnknownFile:
         interval_ms = timeframe_ms(timeframe)
     except UsageError as error:
         return UnknownFile(str(path), str(error))
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return UnknownFile(str(path), f"it cannot be read: {error.strerror}")
     try:
         bars = read_parquet(path)
         check_bars(bars, interval_ms, path)
@@ -146,9 +174,14 @@ def import_data(
     BTC-USDT.csv with `timeframe`. Bars that are there already are left as they are; where old and new bars of one
     time disagree the import is refused with DataError and the target is as before. Running it again adds nothing.
     """
+    with _explained(data_dir):
+        return _import(source, data_dir, venue, timeframe, pair)
+
+
+def _import(source: Path, data_dir: Path, venue: str, timeframe: str | None, pair: str | None) -> ImportReport:
     if not source.exists():
         raise NotFound(f"{source}: no such file or folder to import")
-    if not venue or any(mark in venue for mark in "/\\") or venue.startswith("."):
+    if not venue or any(mark in venue for mark in "/\\") or venue.startswith(".") or not venue.isprintable():
         raise UsageError(f"venue {venue!r}: write a plain name, for instance binance")
     if source.is_file() and source.suffix != ARCHIVE:
         return ImportReport((_import_file(source, data_dir, venue, named(source, timeframe, pair)),), ())
@@ -166,6 +199,16 @@ def import_data(
     if not imported:
         raise NotFound(f"{source}: no file of bars, such as BTC_USDT-1h.feather or BTC-USDT.csv")
     return ImportReport(tuple(imported), tuple(unknown))
+
+
+@contextmanager
+def _explained(place: Path) -> Iterator[None]:
+    """What the disk refuses is said with the place that it refuses."""
+    try:
+        yield
+    except OSError as error:
+        told = f"{error.filename or place}: {error.strerror or error}"
+        raise UsageError(f"{told}; choose files and a data folder that can be read and written") from None
 
 
 def _files(source: Path) -> Iterator[Path]:
@@ -187,8 +230,9 @@ def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(source) as archive:
             yield archive
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-        raise DataError(f"{source}: not a readable zip ({error}); get it again") from None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, zlib.error) as error:
+        told = getattr(error, "strerror", None) or error  # a RuntimeError says that a password is wanted
+        raise DataError(f"{source}: not a readable zip ({told}); get it again, or import it unpacked") from None
 
 
 def _read(source: Path, form: Form, interval_ms: int) -> tuple[BarColumns, int]:
@@ -207,11 +251,13 @@ def _import_file(source: Path, data_dir: Path, venue: str, what: Named) -> Impor
     new, first_row = _read(source, what.form, interval_ms)
     check_bars(new, interval_ms, source, first_row)
     merged, old_rows = new, 0
-    if target.exists():
-        old = _existing(target, interval_ms)
-        merged, old_rows = merge(old, new, target, source), len(old.opened)
-    if len(merged.opened) != old_rows:
-        write_parquet(target, merged)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with alone(target):
+        if target.exists():
+            old = _existing(target, interval_ms)
+            merged, old_rows = merge(old, new, target, source), len(old.opened)
+        if len(merged.opened) != old_rows:
+            write_parquet(target, merged)
     total = len(merged.opened)
     return Imported(
         str(source),

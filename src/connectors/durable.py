@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 _RIGHTS = 0o666  # less what the process's mask takes away, as for any file
+LOCK = ".lock"
+"""How the name of a file ends that lies beside another while that is changed; it begins with a dot."""
 
 
 def sync(path: Path) -> None:
@@ -37,6 +40,33 @@ def replacing(path: Path, mode: int = _RIGHTS) -> Iterator[BinaryIO]:
     """
     with _in_place_of(path, path.with_name(f".{path.name}.{os.getpid()}.part"), mode) as file:
         yield file
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One at a time of all who say so of the same `path`, which need not be there; waits for its turn, else OSError."""
+    lock = path.with_name(f".{path.name}{LOCK}")
+    descriptor = _locked(lock)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)  # while it is held: who waits for it sees that it is gone, and makes another
+        os.close(descriptor)
+
+
+def _locked(lock: Path) -> int:
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _RIGHTS)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+        except FileNotFoundError:  # whoever had it took it away
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 @contextmanager

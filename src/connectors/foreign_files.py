@@ -67,10 +67,13 @@ def read_csv(path: Path) -> BarColumns:
 def _places(header: list[str], path: Path) -> list[int]:
     names = [name.strip().strip('"').lower() for name in header]
     time = next((name for name in _TIME_NAMES if name in names), None)
-    wanted = (time, *BAR_COLUMNS[1:])
-    if time is None or any(name not in names for name in wanted):
+    wanted = (time or "", *BAR_COLUMNS[1:])
+    if any(name not in names for name in wanted):
         raise DataError(f"{path} row 1: the header is {','.join(names)!r}, not {_HEADER!r}; put that line on top")
-    return [names.index(name) for name in wanted if name is not None]
+    for name in wanted:
+        if names.count(name) > 1:
+            raise DataError(f"{path} row 1: column {name} is there twice; keep the one that is meant")
+    return [names.index(name) for name in wanted]
 
 
 def _columns(rows: list[list[str]], places: list[int], path: Path) -> BarColumns:

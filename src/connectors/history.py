@@ -11,6 +11,7 @@ import msgspec
 from ..core.clock import iso
 from ..core.errors import NotFound, UsageError
 from ..core.history import BarColumns, History, HistoryFeed, align
+from ..core.names import pair_of
 from ..core.timeframes import TimeRange, timeframe_ms
 from ..core.types import Pair
 from .bar_files import check_bars, read_parquet, release_read
@@ -55,8 +56,8 @@ def read_bars(path: Path, interval_ms: int, venue: str) -> BarColumns:
 
 def bar_path(data_dir: Path, venue: str, timeframe: str, pair: str) -> Path:
     """Where the bars of a pair stand; UsageError when `pair` is not BASE/QUOTE."""
-    base, slash, quote = pair.partition("/")
-    if not (base and slash and quote) or any(mark in base + quote for mark in "/\\-") or base.startswith("."):
+    base, _, quote = pair_of(pair).partition("/")
+    if any(mark in pair for mark in "\\-") or base.startswith("."):
         raise UsageError(f"pair {pair!r}: write BASE/QUOTE, for instance BTC/USDT")
     return data_dir / "ohlcv" / venue / timeframe / f"{base}-{quote}.parquet"
 

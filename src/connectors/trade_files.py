@@ -18,6 +18,8 @@ from ..core.types import FloatArray, IntArray, Pair
 from .bar_files import MS_CEILING, MS_FLOOR
 from .symbols import split_symbol
 
+RECORDINGS = (".gz", ".json", ".jsonl", ".ndjson", ".txt", ".parquet")
+"""How files of trades are called in a folder; of other files there may be some that never end."""
 NO_ID = -1
 """The venue gave the trade no number."""
 
@@ -88,6 +90,14 @@ def read_trades(paths: Sequence[Path]) -> Trades:
         np.array([row.amount for row in rows], np.float64),
         report,
     )
+
+
+def recordings(folder: Path) -> list[Path]:
+    """The files of a folder that may hold trades, in order of name; NotFound where there is none."""
+    found = sorted(path for path in folder.iterdir() if path.suffix in RECORDINGS and path.is_file())
+    if not found:
+        raise NotFound(f"{folder}: no data folder (it has no ohlcv/) and no recording ({', '.join(RECORDINGS)}) in it")
+    return found
 
 
 def _without_duplicates(rows: list[TradeRow], report: TradeReport) -> list[TradeRow]:

@@ -9,6 +9,8 @@ from typing import NewType
 import numpy as np
 import numpy.typing as npt
 
+from .errors import UsageError
+
 Pair = NewType("Pair", str)
 """`BASE/QUOTE`, for instance `BTC/USDT`."""
 AgentName = NewType("AgentName", str)
@@ -25,6 +27,18 @@ NEVER = -(2**62)
 """A time before all times."""
 
 Scalar = str | int | float | bool
+
+
+def pair_of(text: str) -> Pair:
+    """`BASE/QUOTE`, printable and without spaces: it is shown in terminals and names files. UsageError otherwise.
+
+    >>> pair_of("BTC/USDT")
+    'BTC/USDT'
+    """
+    base, _, quote = text.partition("/")
+    if not (base and quote) or "/" in quote or " " in text or not text.isprintable():
+        raise UsageError(f"pair {text[:40]!r}: write BASE/QUOTE, for instance BTC/USDT")
+    return Pair(text)
 
 
 class Side(StrEnum):

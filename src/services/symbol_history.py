@@ -26,7 +26,7 @@ def history_of(story: Story, symbol: str, hours: float, policies: Iterable[Polic
     if not 0 < hours < float("inf"):
         raise UsageError(f"--hours {hours}: write a number above 0")
     pair, until = story.pair(symbol), story.last
-    since = until - round(hours * HOUR_MS)
+    since = until - round(min(hours * HOUR_MS, until))  # nothing was before 1970
     lines = [line for line in story.lines if line.get("pair") == pair and _within(from_iso(line["at"]), since, until)]
     return {
         "pair": pair,

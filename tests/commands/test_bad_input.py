@@ -49,6 +49,8 @@ REPLAY = (*SMALL, "--bus", "local", "--json")
         (("--data", "DATA", "--pairs", "XRP/USDT"), 2, "no pair 'XRP/USDT'; there is BTC/USDT, ETH/USDT, SOL/USDT"),
         (("--data", "DATA", "--pairs", "BTC/USDT,,ETH/USDT"), 4, "an empty name; write BTC/USDT,ETH/USDT"),
         (("--data", "DATA", "--pairs", "btc-usdt"), 2, "did you mean 'BTC/USDT'?"),
+        (("--data", "DATA", "--pairs", "BTC/US\nDT"), 4, "a name that cannot be shown"),
+        (("--data", ""), 4, "a folder is named by an empty word"),
         (("--data", "DATA", "--venue", "planet"), 2, "no venue 'planet'; there is planted"),
         (("--data", "DATA", "--timeframe", "5m"), 2, "no timeframe '5m'; there is 1h"),
         (("--data", "DATA", "--timeframe", "7x"), 4, "write a number and s, m, h or d"),

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from src.commands.exchange_feed import ExchangeFeed
 from src.connectors.control import ask
+from src.connectors.recorded_slices import slice_row
+from src.connectors.sqlite_ledger import SqliteSink
 from src.connectors.state_folder import find
+from src.connectors.unkept_ledger import UnkeptLedger
+from src.core.clock import SimClock
+from src.core.errors import UsageError
+from src.core.types import Pair, Slice
 from tests.kraken.local import CANDLES, LocalKraken
+from tests.worlds import settings
 
-from .cli import SECONDS, Process, Say, journal, mycelial, refused, sound
+from .cli import SECONDS, START_MS, Process, Say, journal, mycelial, refused, sound
 
 
 @pytest.fixture
@@ -59,6 +68,28 @@ def test_it_is_live_after_its_warm_up_and_goes_on_after_a_kill_and_without_a_del
     assert sound(state)
     done = mycelial("replay", "--state", state, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("behind_ms", "refused_"), [(-1, False), (90_000, False), (120_000, False), (120_001, True)])
+def test_a_clock_that_is_behind_the_record_is_waited_for_or_refused(
+    tmp_path: Path, behind_ms: int, refused_: bool
+) -> None:
+    path, tree = tmp_path / "ledger.sqlite", settings()
+    clock = SimClock()
+    clock.reach(START_MS - behind_ms)
+    with closing(SqliteSink(path, tree.ledger, mode="paper", ledger_id="0" * 32)) as sink:
+        assert not sink.write([slice_row(Slice(START_MS - 60_000, None)), slice_row(Slice(START_MS, None))])
+    feed = ExchangeFeed((Pair("BTC/USD"),), 60_000, tree, 7, tmp_path, clock)
+    feed.attach(UnkeptLedger(), path)
+    assert [slice_.at for slice_ in feed.recorded(None)] == [START_MS - 60_000, START_MS]
+    if not refused_:
+        feed.refuse_clock()
+        return
+    said = (
+        r"its newest slice is of 2021-01-01T00:00:00.000Z, and the clock says 2020-12-31T23:57:59.999Z: set the clock"
+    )
+    with pytest.raises(UsageError, match=said):
+        feed.refuse_clock()
 
 
 def test_without_an_exchange_the_first_start_ends_in_one_sentence(say: Say) -> None:

@@ -63,6 +63,12 @@ def test_history_ends_where_the_record_ends_and_goes_back_the_hours_asked_for(ru
     assert len(week["decisions"]) > len(day["decisions"])
 
 
+def test_more_hours_than_there_were_are_all_there_are(run: Path, say: Say) -> None:
+    done = say("history", PAIRS[0], "--hours", "1e308", "--run", run, "--json")
+    assert done.returncode == 0, done.stderr
+    assert '"from":"1970-01-01T00:00:00.000Z"' in done.stdout.replace(": ", ":")
+
+
 def test_history_speaks_to_people_in_order_of_time(run: Path, say: Say) -> None:
     page = say("history", PAIRS[0], "--hours", "100000", "--run", run).stdout.splitlines()
     assert page[0].startswith(f"{PAIRS[0]} from ")

@@ -127,6 +127,41 @@ def test_a_kill_at_any_moment_of_an_order_leaves_what_the_exchange_has(
     assert sound(tmp_path / "state")
 
 
+@pytest.mark.long
+def test_m6_a_pair_that_was_delisted_while_it_was_held_stays_in_the_books_and_the_others_are_traded(
+    exchange: LocalKraken, tmp_path: Path
+) -> None:
+    eth = Decimal("0.1")
+    with live(exchange, tmp_path) as process:
+        ready(process)
+        assert told(process, "order", pair="ETH/USD", side="buy", amount=str(eth))["ok"]
+        exchange.until(lambda: stop_of(exchange))
+        process.popen.kill()
+        process.end()
+    exchange.state.delist("ETH/USD")  # its stop goes with it
+    exchange.rested()
+    with live(exchange, tmp_path) as process:
+        process.line("^ETH/USD is not listed at kraken any more")
+        ready(process)
+        assert told(process, "order", pair="BTC/USD", side="buy", amount=str(AMOUNT))["ok"]
+        stop: OrderRow = exchange.until(lambda: stop_of(exchange))
+        assert (stop.symbol, stop.qty) == ("BTC/USD", AMOUNT)
+        sent, begun = len(exchange.rest.calls("AddOrder")), len(journal(tmp_path / "state", "decisions"))
+        told(process, "order", pair="ETH/USD", side="sell", amount=str(eth))
+
+        def refusals() -> list[bytes]:
+            rows = [body for _, _, body in journal(tmp_path / "state", "decisions")[begun:]]
+            return [body for body in rows if b"ETH/USD" in body and b"refusal" in body]
+
+        answer = process.until(lambda answer: answer["positions"].get("BTC/USD") == str(AMOUNT) and refusals())
+        assert b'"reason":"venue_not_online"' in answer[0]
+        assert Decimal(process.status()["positions"]["ETH/USD"]) == eth
+        assert len(exchange.rest.calls("AddOrder")) == sent
+        process.popen.terminate()
+        process.result()
+    assert sound(tmp_path / "state")
+
+
 @pytest.mark.parametrize(
     ("leave_out", "said"),
     [

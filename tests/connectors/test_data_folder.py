@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -125,6 +128,86 @@ def test_a_failed_import_leaves_nothing_behind(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "ohlcv/mine/1h").iterdir()] == ["BTC-USDT.parquet"]
 
 
+def test_imports_into_one_pair_at_once_lose_nothing(tmp_path: Path) -> None:
+    sources = [csv_of(tmp_path / str(place) / "BTC-USDT.csv", [bar(place)]) for place in range(12)]
+    together = Barrier(len(sources))
+
+    def bring(source: Path) -> int:
+        together.wait(10.0)
+        return import_data(source, tmp_path, "mine", "1h").imported[0].added
+
+    with ThreadPoolExecutor(len(sources)) as pool:
+        assert list(pool.map(bring, sources)) == [1] * 12
+    assert loaded(tmp_path) == [bar(place) for place in range(12)]
+    assert [path.name for path in (tmp_path / "ohlcv/mine/1h").iterdir()] == ["BTC-USDT.parquet"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    source = csv_of(tmp_path / "BTC-USDT.csv", ROWS)
+    for data_dir, venue, said in (
+        (source / "below", "mine", "BTC-USDT.csv/below.*: Not a directory"),
+        (Path("/proc/nowhere"), "mine", "/proc/nowhere"),
+        (tmp_path, "m" * 300, "File name too long"),
+    ):
+        with pytest.raises(UsageError, match=f"{said}.*can be read and written"):
+            import_data(source, data_dir, venue, "1h")
+    with pytest.raises(UsageError, match="plain name"):
+        import_data(source, tmp_path, "mi\nne", "1h")
+    for pair in ("A\nB/USD", "A B/USD", "A/B/USD"):
+        with pytest.raises(UsageError, match="write BASE/QUOTE"):
+            import_data(source, tmp_path, "mine", "1h", pair)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_a_zip_that_cannot_be_unpacked_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "in.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("BTC_USDT-1h.csv", "x")
+    content = bytearray(path.read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # both say that it is encrypted
+        content[content.index(header) + flags] |= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"in.zip: not a readable zip \(.*password.*import it unpacked"):
+        import_data(path, tmp_path, "mine")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("B" * 300 + "_USDT-1h.csv", "x")
+    with pytest.raises(DataError, match=r"not a readable zip \(File name too long\)"):
+        import_data(path, tmp_path, "mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("timestamp", pa.array([START * 1000 + 1], pa.timestamp("us")), r"timestamp\[ms\] .*would lose data"),
+        ("timestamp", pa.array([2**63 + 1], pa.uint64()), "int64"),
+        ("volume", pa.array([2**53 + 1], pa.int64()), "double"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(tmp_path: Path, name: str, values: pa.Array, said: str) -> None:
+    path = tmp_path / "BTC-USDT.parquet"
+    write_rows(path, ROWS[:1])
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index(name), name, values), path)
+    with pytest.raises(DataError, match=f"BTC-USDT.parquet: column {name} cannot be read as .*{said}.*; convert it"):
+        import_data(path, tmp_path, "mine", "1h")
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    names = ["date", "timestamp", "open", "high", "low", "close", "volume"]
+    times = pa.array([START], pa.timestamp("ms", "UTC"))
+    table = pa.table([times, times, *([1.0] for _ in range(5))], names=names)
+    path = tmp_path / "BTC_USDT-1h.feather"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(DataError, match="column timestamp is there twice; keep the one that is meant"):
+        import_data(path, tmp_path, "mine")
+    pq.write_table(table.rename_columns(["timestamp", "open", *names[2:]]), tmp_path / "BTC-USDT.parquet")
+    with pytest.raises(DataError, match=r"BTC-USDT\.parquet"):
+        import_data(tmp_path / "BTC-USDT.parquet", tmp_path, "mine", "1h")
+    with pytest.raises(DataError, match="row 1: column open is there twice"):
+        import_data(csv_of(tmp_path / "BTC-USDT.csv", [], f"{HEADER},open"), tmp_path, "mine", "1h")
+
+
 def test_columns_that_a_merge_would_lose_are_not_lost(tmp_path: Path) -> None:
     write_rows(tmp_path / "ohlcv/mine/1h/BTC-USDT.parquet", ROWS, trades=pa.array([1, 2, 3]))
     with pytest.raises(UsageError, match="columns trades, which a merge would lose"):
@@ -222,6 +305,18 @@ def test_unknown_files_are_reported_and_never_guessed_at(tmp_path: Path) -> None
     listing = list_data(root)
     assert [Path(one.path).relative_to(root).as_posix() for one in listing.unknown] == sorted(strange)
     assert len(listing.bars) == 1
+
+
+def test_what_cannot_be_read_is_listed_and_a_lock_is_no_file(tmp_path: Path) -> None:
+    root = folder_with(tmp_path, BTC_USDT=ROWS)
+    home = root / "ohlcv/binance/1h"
+    (home / "ETH-USDT.parquet").symlink_to("/proc/self/mem")  # an input/output error, also for root
+    (home / ".BTC-USDT.parquet.lock").touch()
+    listing = list_data(root)
+    assert [(Path(one.path).name, one.reason) for one in listing.unknown] == [
+        ("ETH-USDT.parquet", "it cannot be read: Input/output error")
+    ]
+    assert [one.pair for one in listing.bars] == ["BTC/USDT"]
 
 
 def test_a_missing_or_empty_folder_is_not_found(tmp_path: Path) -> None:

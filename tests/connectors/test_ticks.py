@@ -14,7 +14,7 @@ import pytest
 
 from src.connectors.symbols import split_symbol
 from src.connectors.ticks import TickFeed, bars_of_trades, read_trades
-from src.connectors.trade_files import floor_ms
+from src.connectors.trade_files import floor_ms, recordings
 from src.core.errors import DataError, NotFound
 from src.core.history import SliceDigest
 from src.core.types import Bar, Pair, Tick
@@ -236,3 +236,12 @@ def test_a_restart_of_a_recording_repeats_nothing() -> None:
 def test_recorded_books_are_no_trades() -> None:
     with pytest.raises(DataError, match="no trade in 510 frames"):
         read_trades([RECORDED / "ticks/kraken_ws_v2_book10_BTCUSD.jsonl.gz"])
+
+
+def test_of_a_folder_only_recordings_are_opened(tmp_path: Path) -> None:
+    mine = recording(tmp_path / "x.gz", [binance(T0, 1.0)])
+    (tmp_path / "kmsg").symlink_to("/proc/kmsg")  # whoever reads it waits for ever
+    (tmp_path / "below.gz").mkdir()
+    assert recordings(tmp_path) == [mine]
+    with pytest.raises(NotFound, match=r"no recording \(.gz, "):
+        recordings(tmp_path / "below.gz")

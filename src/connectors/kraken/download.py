@@ -22,6 +22,7 @@ from ...core.timeframes import MINUTE_MS, TimeRange, timeframe_ms, timeframe_nam
 from ...core.types import BoolArray, FloatArray, IntArray, Pair
 from ..bar_files import check_bars, gaps, read_parquet, write_parquet
 from ..data_folder import merge
+from ..durable import alone
 from ..history import bar_path
 from ..trade_bars import TradeBars
 from .errors import KrakenTrouble, Verdict
@@ -167,8 +168,10 @@ class Downloader:
             raise NotFound(f"{pair}: no trade makes a whole {timeframe_name(interval)} bar in {window}")
         path = bar_path(self._data_dir, VENUE, timeframe_name(interval), pair)
         check_bars(bars, interval, path)
-        bars = _with_existing(path, bars, interval)
-        write_parquet(path, bars)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with alone(path):
+            bars = _with_existing(path, bars, interval)
+            write_parquet(path, bars)
         return Downloaded(
             pair,
             timeframe_name(interval),
