@@ -20,7 +20,7 @@ from ..core.history import BarColumns
 from ..core.timeframes import timeframe_ms
 from ..core.types import Pair
 from .bar_files import BAR_COLUMNS, check_bars, gaps, read_parquet, write_parquet
-from .durable import LOCK, alone
+from .durable import LOCK, alone, explained
 from .foreign_files import read_foreign
 from .foreign_names import Form, Named, named
 from .history import bar_path, pair_of_stem
@@ -86,7 +86,7 @@ def list_data(data_dir: Path) -> DataListing:
 
     A file that cannot be believed is listed with its problem and hides nothing else.
     """
-    with _explained(data_dir):
+    with explained(data_dir):
         return _listing(data_dir)
 
 
@@ -174,7 +174,7 @@ def import_data(
     BTC-USDT.csv with `timeframe`. Bars that are there already are left as they are; where old and new bars of one
     time disagree the import is refused with DataError and the target is as before. Running it again adds nothing.
     """
-    with _explained(data_dir):
+    with explained(data_dir):
         return _import(source, data_dir, venue, timeframe, pair)
 
 
@@ -199,16 +199,6 @@ def _import(source: Path, data_dir: Path, venue: str, timeframe: str | None, pai
     if not imported:
         raise NotFound(f"{source}: no file of bars, such as BTC_USDT-1h.feather or BTC-USDT.csv")
     return ImportReport(tuple(imported), tuple(unknown))
-
-
-@contextmanager
-def _explained(place: Path) -> Iterator[None]:
-    """What the disk refuses is said with the place that it refuses."""
-    try:
-        yield
-    except OSError as error:
-        told = f"{error.filename or place}: {error.strerror or error}"
-        raise UsageError(f"{told}; choose files and a data folder that can be read and written") from None
 
 
 def _files(source: Path) -> Iterator[Path]:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from ..core.errors import UsageError
+
 _RIGHTS = 0o666  # less what the process's mask takes away, as for any file
 LOCK = ".lock"
 """How the name of a file ends that lies beside another while that is changed; it begins with a dot."""
@@ -67,6 +69,16 @@ def _locked(lock: Path) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """What the disk refuses becomes a UsageError that names the place: that of the error, else `folder`."""
+    try:
+        yield
+    except OSError as error:
+        told = f"{error.filename or folder}: {error.strerror or error}"
+        raise UsageError(f"{told}; choose files and a folder that can be read and written") from None
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from ...core.timeframes import MINUTE_MS, TimeRange, timeframe_ms, timeframe_nam
 from ...core.types import BoolArray, FloatArray, IntArray, Pair
 from ..bar_files import check_bars, gaps, read_parquet, write_parquet
 from ..data_folder import merge
-from ..durable import alone
+from ..durable import alone, explained
 from ..history import bar_path
 from ..trade_bars import TradeBars
 from .errors import KrakenTrouble, Verdict
@@ -81,7 +81,8 @@ class Downloader:
 
     def _pair(self, pair: Pair, name: str, intervals: Sequence[int], window: TimeRange) -> list[Downloaded]:
         path = self._data_dir / TRADES_FOLDER / VENUE / f"{pair.replace('/', '-')}.pages"
-        journal = PageJournal.open(path)
+        with explained(path):
+            journal = PageJournal.open(path)
         try:
             complete_ms = self._trades(pair, name, journal, window)
             found = _Made(journal, [*intervals, *(_served(interval) for interval in intervals)])
@@ -168,10 +169,11 @@ class Downloader:
             raise NotFound(f"{pair}: no trade makes a whole {timeframe_name(interval)} bar in {window}")
         path = bar_path(self._data_dir, VENUE, timeframe_name(interval), pair)
         check_bars(bars, interval, path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with alone(path):
-            bars = _with_existing(path, bars, interval)
-            write_parquet(path, bars)
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with alone(path):
+                bars = _with_existing(path, bars, interval)
+                write_parquet(path, bars)
         return Downloaded(
             pair,
             timeframe_name(interval),
