@@ -25,7 +25,7 @@ from .foreign_files import read_foreign
 from .foreign_names import Form, Named, named
 from .history import bar_path, pair_of_stem
 from .kraken_archive import read_archived_bars, read_archived_trades
-from .observations import ObservationFile, UnknownFile, observation_paths, read_observation_file
+from .observations import ObservationFile, UnknownFile, read_observation_file
 
 ARCHIVE = ".zip"
 
@@ -97,19 +97,16 @@ def _listing(data_dir: Path) -> DataListing:
     observations: list[ObservationFile] = []
     unknown: list[UnknownFile] = []
     for path in _beneath(data_dir, unknown):
-        if path.relative_to(data_dir).parts[0] in ("observations", "trades"):
+        within = path.relative_to(data_dir).parts[0]
+        if within == "trades":
             continue
-        found = _bar_file(path, data_dir)
+        found = _observation_file(path) if within == "observations" else _bar_file(path, data_dir)
         if isinstance(found, BarFile):
             bars.append(found)
+        elif isinstance(found, ObservationFile):
+            observations.append(found)
         else:
             unknown.append(found)
-    for path in observation_paths(data_dir):
-        seen = _observation_file(path)
-        if isinstance(seen, ObservationFile):
-            observations.append(seen)
-        else:
-            unknown.append(seen)
     if not (bars or observations or unknown):
         raise NotFound(f"{data_dir}: the folder is empty; fill it with import-data")
     return DataListing(str(data_dir), tuple(bars), tuple(observations), tuple(unknown))
