@@ -246,7 +246,7 @@ class _Session:
             switch.foresee(command)
             kept = command.level == Level.HALTED and switch.without_ledger(command)  # it outlasts the ledger as well
             try:
-                self._write_down(command)
+                self._write_down(command, kept)
             except LedgerError:
                 ends = command.kind is CommandKind.STOP  # nothing of it is left for later, and no ledger is needed
                 if not (ends or kept or switch.without_ledger(command)):
@@ -271,12 +271,16 @@ class _Session:
         server = ControlServer(self._folder.socket_path, {**handlers, **told})
         self._stack.callback(server.close)
 
-    def _write_down(self, command: Command) -> None:
-        """Durable when this returns; what is not, and would not make things safer, is never done later either."""
+    def _write_down(self, command: Command, kept: bool) -> None:
+        """Durable when this returns; what is not, and would not make things safer, is never done later either.
+
+        What is `kept` elsewhere as well is waited for half as long, so that whoever asked hears of it in time.
+        """
+        seconds = self._settings.ledger.durable_timeout_seconds / (2 if kept else 1)
         row = records.row(self._house.clock.now_ms(), "asked", command.id, command)
         receipt = self._ledger.append([row], durable=True)
         try:
-            receipt.wait()
+            receipt.wait(seconds)
         except LedgerError as error:
             if command.kind in _SAFER:
                 raise
