@@ -98,6 +98,8 @@ def test_a_backtest_that_cannot_be(say: Say, planted: Path, words: tuple[str, ..
             "start a server there, or use `--bus embedded`",
         ),
         (("run", "--state", "/proc/nowhere"), 4, "choose another --state"),
+        (("run", "--state", ""), 4, "a folder is named by an empty word"),
+        (("run", "--feed", "kraken", "--pairs", "BTC/USD/EUR"), 4, "write BASE/QUOTE"),
         (("run", "--pairs", "BTC/USD"), 4, "--pairs belongs to recorded data"),
         (("run", "--set", "simulated.pairs=[FOO/USD]", "--state", "state"), 4, "no price for FOO; add one"),
         (("tap", "--url", "redis://127.0.0.1:1"), 1, "no bus at redis://127.0.0.1:1"),

@@ -102,7 +102,7 @@ def test_without_an_exchange_the_first_start_ends_in_one_sentence(say: Say) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--pairs", "BTCUSD"), "pairs are written BTC/USD"),
+        (("--pairs", "BTCUSD"), "pair 'BTCUSD': write BASE/QUOTE"),
         (("--speed", "60x"), "--speed does not belong to --feed kraken"),
         (("--timerange", "2020-"), "--timerange does not belong"),
     ],
