@@ -131,7 +131,8 @@ def test_what_was_acknowledged_before_the_kill_takes_effect_once(planted: Path, 
     )
     assert done == asked, "lost, or done twice"
     fills = [msgspec.json.decode(body) for _, _, body in journal(state, "fill")]
-    assert [(fill["pair"], fill["side"]) for fill in fills] == [("BTC/USDT", "buy"), ("ETH/USDT", "buy")]
+    bought = [fill["pair"] for fill in fills if fill["side"] == "buy"]  # what is held the swarm may sell by itself
+    assert bought == ["BTC/USDT", "ETH/USDT"]
     assert sound(state)
 
 
