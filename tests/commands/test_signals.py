@@ -37,6 +37,7 @@ def test_what_comes_while_it_recovers_is_a_halt_and_a_stop_afterwards(tmp_path: 
 
 
 def test_while_it_walks_each_of_them_is_heard_at_once(tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in WATCHED]
     switch = KillSwitch(Standing(), HaltFile(tmp_path), lambda command: None)
     with Signals(HaltFile(tmp_path)) as signals:
         signals.halts(switch)
@@ -49,5 +50,5 @@ def test_while_it_walks_each_of_them_is_heard_at_once(tmp_path: Path) -> None:
         assert switch.may_send(order(Side.BUY)) == ""
         os.kill(os.getpid(), signal.SIGUSR1)
         assert switch.may_send(order(Side.BUY)) == "halted: SIGUSR1"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [signal.getsignal(number) for number in WATCHED] == before
     assert not (tmp_path / HALT).exists(), "a signal writes no file while there is a switch"

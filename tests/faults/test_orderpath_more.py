@@ -228,12 +228,15 @@ def test_l01_executions_shuffled_and_repeated_come_to_the_same(seed: int) -> Non
 
 def test_k01_what_was_decided_milder_does_not_soften_what_was_thrown_since(tmp_path: Path) -> None:
     """A slice that decides to reduce must not lift a halt that was thrown meanwhile."""
-    standing = Standing()
-    switch = KillSwitch(standing, HaltFile(tmp_path), lambda command: None)
-    switch.foresee(Command(CommandKind.HALT, "storm", "control", level=Level.HALTED.value))
+    standing, waiting = Standing(), []
+    switch = KillSwitch(standing, HaltFile(tmp_path), waiting.append, waiting=lambda: waiting)
+    storm = Command(CommandKind.HALT, "storm", "control", level=Level.HALTED.value)
+    switch.foresee(storm)
+    switch.hand_over(storm)
     standing.throw(Level.REDUCE_ONLY, "drawdown", "risk guardian")
     switch.observe(None)
     assert switch.may_send(order("sell", Side.SELL)) == "halted: storm"
+    waiting.clear()
     standing.throw(Level.HALTED, "decided", "control")
     switch.observe(None)
     standing.clear()
